@@ -1,0 +1,1 @@
+"""Every setting, typed, documented, with its default."""

@@ -1,0 +1,228 @@
+"""Every error the gateway raises on purpose, as one tree.
+
+The docstring of a class is the sentence its user reads when the error carries no better one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "AddressBlocked",
+    "CallError",
+    "ConfigError",
+    "Conflict",
+    "ConnectFailed",
+    "DnsFailed",
+    "FieldError",
+    "GatewayError",
+    "HookFailed",
+    "InvalidInput",
+    "NotFound",
+    "OwnershipRefused",
+    "PreconditionFailed",
+    "ProtocolViolated",
+    "QueryRejected",
+    "ReplyTooLarge",
+    "ReplyUnusable",
+    "StaleGeneration",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreLocked",
+    "StoreReadOnly",
+    "StoreTooNew",
+    "TimedOut",
+    "TlsFailed",
+    "WebhookRefused",
+]
+
+
+class GatewayError(Exception):
+    """The gateway could not do what was asked."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail if detail is not None else (type(self).__doc__ or "").strip())
+
+    @property
+    def detail(self) -> str:
+        """One sentence for the user: what is wrong and the way out. Never holds a secret."""
+        return str(self.args[0])
+
+
+class ConfigError(GatewayError):
+    """The configuration cannot be used."""
+
+
+# ---------------------------------------------------------------- control plane
+
+
+class FieldError:
+    """One thing that is wrong with one field of an input.
+
+    `field` is a JSON Pointer into the input (`/envelope/max_timeout_ms`); `detail` is a sentence.
+    """
+
+    __slots__ = ("detail", "field")
+
+    def __init__(self, field: str, detail: str) -> None:
+        self.field = field
+        self.detail = detail
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FieldError) and (self.field, self.detail) == (other.field, other.detail)
+
+    def __hash__(self) -> int:
+        return hash((self.field, self.detail))
+
+    def __repr__(self) -> str:
+        return f"FieldError({self.field!r}, {self.detail!r})"
+
+
+class InvalidInput(GatewayError):
+    """The input is not valid. (HTTP 422)"""
+
+    def __init__(self, *errors: FieldError, detail: str | None = None) -> None:
+        self.errors: Sequence[FieldError] = errors
+        super().__init__(detail or "; ".join(f"{e.field}: {e.detail}" for e in errors) or None)
+
+
+class NotFound(GatewayError):
+    """There is no such thing here. (HTTP 404)"""
+
+
+class Conflict(GatewayError):
+    """It conflicts with what is there already. (HTTP 409)"""
+
+
+class OwnershipRefused(Conflict):
+    """The address did not say that it wants to be called by this gateway. (HTTP 409)"""
+
+
+class PreconditionFailed(GatewayError):
+    """It was changed by someone else in the meantime: read it again, then repeat the change. (HTTP 412)"""
+
+
+# ---------------------------------------------------------------- stores
+
+
+class StoreError(GatewayError):
+    """The store could not be read or written. (HTTP 503; nothing was changed)"""
+
+
+class StoreLocked(StoreError):
+    """The database is in use by another process."""
+
+
+class StoreReadOnly(StoreError):
+    """The database cannot be written to."""
+
+
+class StoreCorrupt(StoreError):
+    """The file is not a database of this gateway, or it is damaged."""
+
+
+class StoreTooNew(StoreError):
+    """The database was written by a newer version of the gateway; it was not touched."""
+
+
+class StaleGeneration(StoreError):
+    """Another process changed the registry in the meantime."""
+
+
+# ---------------------------------------------------------------- calls to integration servers
+
+
+class CallError(GatewayError):
+    """A call to an integration server did not produce a usable reply.
+
+    `reason` is the word for it in an outcome (see `gateway.model.Reason`).
+    """
+
+    reason: ClassVar[str] = "protocol"
+
+
+class TimedOut(CallError):
+    """The deadline passed before the reply was complete."""
+
+    reason = "timeout"
+
+
+class ConnectFailed(CallError):
+    """No connection could be made, or it broke before a reply began."""
+
+    reason = "connect"
+
+
+class TlsFailed(CallError):
+    """The TLS handshake failed: certificate, name or version."""
+
+    reason = "tls"
+
+
+class DnsFailed(CallError):
+    """The host name could not be resolved."""
+
+    reason = "dns"
+
+
+class AddressBlocked(CallError):
+    """The address is not one that calls may go to."""
+
+    reason = "blocked_address"
+
+
+class ReplyTooLarge(CallError):
+    """The reply went past a cap: body, decompressed body, or header."""
+
+    reason = "too_large"
+
+
+class ProtocolViolated(CallError):
+    """The other side did not keep to HTTP/1.1."""
+
+    reason = "protocol"
+
+
+class ReplyUnusable(CallError):
+    """The reply came whole but cannot be used; `reason` says why."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason  # type: ignore[misc]  # the one class whose reason differs per instance
+
+
+# ---------------------------------------------------------------- what a query's caller sees
+
+
+class HookFailed(GatewayError):
+    """A hook whose failure policy is "fail" failed. (HTTP 504 after a timeout, otherwise 502)"""
+
+    def __init__(self, hook: str, reason: str, detail: str | None = None) -> None:
+        self.hook = hook
+        self.reason = reason
+        super().__init__(detail or f"The hook {hook!r} failed ({reason}), and its failure policy is 'fail'.")
+
+    @property
+    def status(self) -> int:
+        """The HTTP status for the caller."""
+        return 504 if self.reason == "timeout" else 502
+
+
+class QueryRejected(GatewayError):
+    """A hook that may do so rejected the query. (HTTP 422)"""
+
+    def __init__(self, hook: str, problem: dict[str, object]) -> None:
+        self.hook = hook
+        self.problem = problem
+        title = problem.get("detail") or problem.get("title")
+        super().__init__(str(title) if title else f"The hook {hook!r} rejected the query.")
+
+
+# ---------------------------------------------------------------- the receiving side
+
+
+class WebhookRefused(GatewayError):
+    """The message is not a valid webhook from the expected sender."""

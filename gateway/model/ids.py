@@ -1,0 +1,43 @@
+"""Identifiers: short, unguessable where it matters, and cheap where they are made per call."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from itertools import count
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, lower case
+
+
+def random_id(prefix: str) -> str:
+    """A new id like `hk_4m9…` with 80 random bits. For things that last."""
+    n = int.from_bytes(secrets.token_bytes(10), "big")
+    return prefix + "_" + "".join(_ALPHABET[(n >> shift) & 31] for shift in range(75, -5, -5))
+
+
+class IdSource:
+    """Makes ids for things that come and go by the thousand per second.
+
+    A random prefix of 64 bits, new in each process, followed by a counter: unique without asking the
+    operating system for randomness each time. Not secret: each id tells the next one.
+    """
+
+    __slots__ = ("_count", "_pid", "_prefix", "_word")
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+        self._renew()
+
+    def _renew(self) -> None:
+        self._pid = os.getpid()
+        self._prefix = f"{self._word}_{secrets.token_hex(8)}"
+        self._count = count(1)
+
+    def __call__(self) -> str:
+        if os.getpid() != self._pid:  # after a fork, two processes must not count on
+            self._renew()
+        return f"{self._prefix}{next(self._count):x}"
+
+
+query_id = IdSource("q")
+message_id = IdSource("msg")

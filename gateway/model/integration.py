@@ -1,0 +1,80 @@
+"""Tier one: a registered integration server, and the ceiling the operator set for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class FailurePolicy(StrEnum):
+    """What a hook's failure means for the query."""
+
+    IGNORE = "ignore"  # the last good result is the answer
+    FAIL = "fail"  # the caller gets an error
+
+
+class Delivery(StrEnum):
+    """How a call is put into HTTP (CloudEvents 1.0 HTTP binding)."""
+
+    STRUCTURED = "structured"
+    BINARY = "binary"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The operator's ceiling for an integration. `None` means: no limit set here.
+
+    `types`, `capabilities`, `tenants`: what its hooks may serve. `max_timeout_ms`: the highest time
+    limit of a hook; `None` is the gateway's own ceiling. `failure_policy`: the most severe policy a hook may choose (`ignore`
+    is less severe than `fail`). `may_reject`: whether a 422 reply rejects the query. `signed_replies`:
+    whether a reply without a valid signature is a failure.
+    """
+
+    types: frozenset[str] | None = None
+    capabilities: frozenset[str] | None = None
+    tenants: frozenset[str] | None = None
+    max_timeout_ms: int | None = None
+    failure_policy: FailurePolicy = FailurePolicy.IGNORE
+    may_reject: bool = False
+    signed_replies: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyHash:
+    """A stored API key: `digest` is `scheme:hex`, never the key. `expires_at` in seconds since 1970."""
+
+    digest: str
+    created_at: float
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SigningSecret:
+    """A secret that calls are signed with (`whsec_…`). `expires_at` in seconds since 1970, or `None`."""
+
+    secret: str = field(repr=False)
+    created_at: float
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Integration:
+    """A registered integration server.
+
+    Integrations run by `priority`, higher first, then by name. `enabled` is the operator's own switch.
+    `version` counts the changes of this record (its ETag). Times are seconds since 1970, UTC.
+    Newer keys and secrets come first.
+    """
+
+    id: str
+    name: str
+    base_url: str
+    priority: int = 0
+    envelope: Envelope = Envelope()
+    health_path: str | None = None
+    enabled: bool = True
+    version: int = 1
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    api_keys: tuple[ApiKeyHash, ...] = field(default=(), repr=False)
+    secrets: tuple[SigningSecret, ...] = field(default=(), repr=False)

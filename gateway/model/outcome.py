@@ -1,0 +1,63 @@
+"""What became of one hook for one query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The outcome of one hook."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    REJECTED = "rejected"
+
+
+class Reason(StrEnum):
+    """Why a hook was skipped (the first three) or failed (the others)."""
+
+    DEPTH = "depth"
+    BUDGET = "budget"
+    SIZE = "size"
+
+    TIMEOUT = "timeout"
+    CONNECT = "connect"
+    TLS = "tls"
+    DNS = "dns"
+    BLOCKED_ADDRESS = "blocked_address"
+    STATUS = "status"
+    CONTENT_TYPE = "content_type"
+    TOO_LARGE = "too_large"
+    BAD_JSON = "bad_json"
+    BAD_PATCH = "bad_patch"
+    SIGNATURE = "signature"
+    BREAKER_OPEN = "breaker_open"
+    REJECTED_NOT_ALLOWED = "rejected_not_allowed"
+    GONE = "gone"
+    PROTOCOL = "protocol"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one hook for one query.
+
+    `hook` and `integration` are names, `hook_id` and `integration_id` the ids; `generation` is the hook's. `milliseconds` is the time spent on
+    it; `bytes_out` and `bytes_in` are body bytes sent and received; `changed` says whether the result
+    after it differs from the one before. `detail` is a sentence for the hook's owner, without any body.
+    """
+
+    hook: str
+    integration: str
+    status: Status
+    reason: Reason | None = None
+    hook_id: str = ""
+    integration_id: str = ""
+    generation: int = 0
+    milliseconds: float = 0.0
+    bytes_out: int = 0
+    bytes_in: int = 0
+    changed: bool = False
+    detail: str | None = None

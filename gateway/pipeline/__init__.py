@@ -1,0 +1,1 @@
+"""The data path: three phases, chain, selection, guard, call, provenance."""

@@ -1,0 +1,1 @@
+"""Who is registered and what is enabled: rules, snapshot, leases, ownership."""

@@ -1,0 +1,1 @@
+"""Deadlines and what else keeps one failure from spreading. Knows nothing of hooks."""

@@ -1,0 +1,1 @@
+"""The HTTP side: control API, middleware, standalone proxy."""

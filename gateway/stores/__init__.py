@@ -1,0 +1,1 @@
+"""The extension point for what must last: the protocol, memory and SQLite."""

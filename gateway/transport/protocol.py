@@ -1,0 +1,92 @@
+"""The seam between the gateway and the network: one HTTP exchange with an integration server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a request goes, parsed once.
+
+    `host` is an ASCII host name (IDNA-encoded, no trailing dot) or an IP literal without brackets.
+    `authority` is what the `host` header says. `target` is the origin form: an absolute path and an optional query.
+    Connections are kept and shared per `pool` (for a hook: its id).
+    """
+
+    scheme: str
+    host: str
+    port: int
+    authority: str
+    target: str
+    pool: str
+
+    @property
+    def url(self) -> str:
+        """The URL, for people."""
+        return f"{self.scheme}://{self.authority}{self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps of one exchange, in bytes. `body` holds for the body as received and after decompression."""
+
+    body: int = 8 * 1024 * 1024
+    head: int = 64 * 1024
+    header_count: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole response.
+
+    Header names are lower case; repeated headers stay repeated. `body` is decompressed; `received`
+    counts the body bytes as they came.
+    """
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+    received: int
+
+    def header(self, name: str) -> str | None:
+        """The value of the header `name` (lower case); repeated ones joined by ", "; `None` if absent."""
+        found = [value for key, value in self.headers if key == name]
+        return ", ".join(found) if found else None
+
+
+class Transport(Protocol):
+    """One way out of the process for calls to integration servers.
+
+    `gateway.testing.transport_exam` is the exam that every transport passes.
+    """
+
+    async def exchange(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        *,
+        deadline: float,
+        limits: Limits,
+    ) -> Response:
+        """Send one request, return the whole response.
+
+        `headers` come without `host` and `content-length`; the transport adds those. `deadline` is in
+        the running loop's time (`loop.time()`) and holds for everything: waiting, DNS, connect, TLS,
+        sending, head, body, decompression. No redirect is followed, no cookie kept, no proxy used.
+        Only addresses that the guard allows are connected to. On any error and on cancellation, the
+        connection is closed and nothing is left behind.
+
+        Raises a subclass of `gateway.errors.CallError`, never anything else but `CancelledError`.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection. Exchanges in flight fail with `ConnectFailed`."""
+        ...
