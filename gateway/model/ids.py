@@ -34,6 +34,7 @@ class IdSource:
         self._count = count(1)
 
     def __call__(self) -> str:
+        """The next id."""
         if os.getpid() != self._pid:  # after a fork, two processes must not count on
             self._renew()
         return f"{self._prefix}{next(self._count):x}"

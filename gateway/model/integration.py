@@ -25,9 +25,9 @@ class Envelope:
     """The operator's ceiling for an integration. `None` means: no limit set here.
 
     `types`, `capabilities`, `tenants`: what its hooks may serve. `max_timeout_ms`: the highest time
-    limit of a hook; `None` is the gateway's own ceiling. `failure_policy`: the most severe policy a hook may choose (`ignore`
-    is less severe than `fail`). `may_reject`: whether a 422 reply rejects the query. `signed_replies`:
-    whether a reply without a valid signature is a failure.
+    limit of a hook; `None` is the gateway's own ceiling. `failure_policy`: the most severe policy a hook
+    may choose (`ignore` is less severe than `fail`). `may_reject`: whether a 422 reply rejects the query.
+    `signed_replies`: whether a reply without a valid signature is a failure.
     """
 
     types: frozenset[str] | None = None

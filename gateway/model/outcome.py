@@ -44,9 +44,10 @@ class Reason(StrEnum):
 class Outcome:
     """What became of one hook for one query.
 
-    `hook` and `integration` are names, `hook_id` and `integration_id` the ids; `generation` is the hook's. `milliseconds` is the time spent on
-    it; `bytes_out` and `bytes_in` are body bytes sent and received; `changed` says whether the result
-    after it differs from the one before. `detail` is a sentence for the hook's owner, without any body.
+    `hook` and `integration` are names, `hook_id` and `integration_id` the ids; `generation` is the hook's.
+    `milliseconds` is the time spent on it; `bytes_out` and `bytes_in` are body bytes sent and received;
+    `changed` says whether the result after it differs from the one before. `detail` is a sentence for the
+    hook's owner, without any body.
     """
 
     hook: str
