@@ -1,0 +1,107 @@
+"""Signatures of messages: Standard Webhooks 1.0, scheme `v1` (HMAC-SHA256), for both sides.
+
+The signed content is `{id}.{timestamp}.{body}` over the raw bytes of the body. The header
+`webhook-signature` holds one `v1,<base64>` per valid secret, separated by spaces, so that a receiver
+can change to a new secret while the old one still holds.
+
+Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+from __future__ import annotations
+
+import binascii
+import hmac
+import re
+import secrets as _random
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import WebhookRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PREFIX: Final = "whsec_"
+ID: Final = "webhook-id"
+TIMESTAMP: Final = "webhook-timestamp"
+SIGNATURE: Final = "webhook-signature"
+TOLERANCE_SECONDS: Final = 300
+
+_CANONICAL_INTEGER = re.compile(r"(?:0|[1-9][0-9]{0,11})\Z")
+_MAX_SIGNATURES = 32
+
+
+def new_secret() -> str:
+    """A new signing secret of 256 random bits, as `whsec_<base64>`."""
+    return PREFIX + binascii.b2a_base64(_random.token_bytes(32), newline=False).decode()
+
+
+def key_of(secret: str) -> bytes:
+    """The HMAC key in a `whsec_…` secret (the prefix may be absent).
+
+    Raises `ValueError` if it is not base64 of 16 to 64 bytes. The message does not show the secret.
+    """
+    try:
+        key = binascii.a2b_base64(secret.removeprefix(PREFIX), strict_mode=True)
+    except (binascii.Error, ValueError):
+        msg = "a signing secret is 'whsec_' followed by base64"
+        raise ValueError(msg) from None
+    if not 16 <= len(key) <= 64:
+        msg = f"a signing secret holds 16 to 64 bytes; this one holds {len(key)}"
+        raise ValueError(msg)
+    return key
+
+
+def sign(keys: Iterable[bytes], message_id: str, timestamp: int, body: bytes) -> str:
+    """The value of `webhook-signature`: one signature per key. `timestamp` in seconds since 1970."""
+    content = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
+    return " ".join(
+        "v1," + binascii.b2a_base64(hmac.digest(key, content, "sha256"), newline=False).decode() for key in keys
+    )
+
+
+def verify(
+    keys: Iterable[bytes],
+    *,
+    message_id: str | None,
+    timestamp: str | None,
+    signature: str | None,
+    body: bytes,
+    now: float,
+    tolerance_seconds: float = TOLERANCE_SECONDS,
+    expected_id: str | None = None,
+) -> None:
+    """Return if the message is authentic and fresh; raise `WebhookRefused` otherwise, never anything else.
+
+    The first three are header values (`None` if absent). `now` in seconds since 1970. With
+    `expected_id`, the message must carry that very id: so a reply is bound to its request.
+    """
+    if not message_id or not timestamp or not signature:
+        msg = f"one of {ID}, {TIMESTAMP}, {SIGNATURE} is absent"
+        raise WebhookRefused(msg)
+    if expected_id is not None and message_id != expected_id:
+        msg = f"{ID} is not the id of the request"
+        raise WebhookRefused(msg)
+    if not _CANONICAL_INTEGER.match(timestamp):
+        msg = f"{TIMESTAMP} is not a whole number of seconds since 1970"
+        raise WebhookRefused(msg)
+    if abs(now - int(timestamp)) > tolerance_seconds:
+        msg = f"{TIMESTAMP} is more than {tolerance_seconds:g} s away from the present"
+        raise WebhookRefused(msg)
+    try:
+        content = b"%b.%b.%b" % (message_id.encode(), timestamp.encode(), body)
+    except UnicodeEncodeError:
+        msg = f"{ID} is not text"
+        raise WebhookRefused(msg) from None
+    given = []
+    for part in signature.split(" ", _MAX_SIGNATURES)[:_MAX_SIGNATURES]:
+        scheme, _, value = part.partition(",")
+        if scheme == "v1":
+            given.append(value.encode("utf-8", "replace"))
+    matched = False
+    for key in keys:
+        expected = binascii.b2a_base64(hmac.digest(key, content, "sha256"), newline=False)
+        for candidate in given:
+            matched |= hmac.compare_digest(expected, candidate)
+    if not matched:
+        msg = f"no signature in {SIGNATURE} matches"
+        raise WebhookRefused(msg)
