@@ -1,1 +1,35 @@
-"""Every setting, typed, documented, with its default."""
+"""Every setting, typed, documented, with its default.
+
+One TOML file, the environment and the command line's flags come in; one frozen `Settings` goes out, or
+one `ConfigError` that lists every problem. May import stores and transport for the syntax of what they
+take. Nothing on the data path imports this package: whoever builds the gateway hands on plain values.
+"""
+
+from gateway.config.keys import ENV_PREFIX, SettingDescription, describe
+from gateway.config.loading import load_settings
+from gateway.config.routes import RouteSettings, Selector
+from gateway.config.settings import (
+    CallSettings,
+    ControlSettings,
+    DataSourceSettings,
+    LogSettings,
+    Settings,
+    StoreSettings,
+)
+from gateway.config.values import Address
+
+__all__ = [
+    "ENV_PREFIX",
+    "Address",
+    "CallSettings",
+    "ControlSettings",
+    "DataSourceSettings",
+    "LogSettings",
+    "RouteSettings",
+    "Selector",
+    "SettingDescription",
+    "Settings",
+    "StoreSettings",
+    "describe",
+    "load_settings",
+]

@@ -1,0 +1,237 @@
+"""The settings, section by section. Each field's description is its line in the reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gateway.config.routes import RouteSettings
+from gateway.config.values import Address, parse_address, parse_allowed, parse_operator_key, parse_url
+from gateway.stores.opening import parse_store_url
+
+_FROZEN = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def _address(value: object) -> object:
+    return parse_address(value) if isinstance(value, str) else value
+
+
+def _key(value: SecretStr) -> SecretStr:
+    parse_operator_key(value.get_secret_value())
+    return value
+
+
+def _store_url(value: str) -> str:
+    parse_store_url(value)
+    return value
+
+
+ListenAddress = Annotated[Address, BeforeValidator(_address)]
+OperatorKey = Annotated[SecretStr, AfterValidator(_key)]
+Url = Annotated[str, AfterValidator(parse_url)]
+Count = Annotated[int, Field(strict=True)]
+Switch = Annotated[bool, Field(strict=True)]
+
+
+class ControlSettings(BaseModel):
+    """[control]: the control API."""
+
+    model_config = _FROZEN
+
+    listen: ListenAddress = Field(
+        default=Address("127.0.0.1", 8081),
+        description="Where the control API, /metrics and the health checks listen.",
+    )
+    operator_keys: tuple[OperatorKey, ...] = Field(
+        default=(),
+        description="Bearer keys of operators, at least 16 characters each. "
+        "With none at all, one is made and printed at the first start.",
+    )
+    operator_keys_file: Path | None = Field(
+        default=None,
+        description="A file with further operator keys, one a line; empty lines do not count.",
+    )
+    max_body_bytes: Count = Field(
+        default=1024 * 1024,
+        ge=1024,
+        le=64 * 1024 * 1024,
+        description="The largest request body that the control API reads; past it, 413.",
+    )
+
+
+class StoreSettings(BaseModel):
+    """[store]: where what is registered lasts."""
+
+    model_config = _FROZEN
+
+    url: Annotated[str, AfterValidator(_store_url)] = Field(
+        default="sqlite:///gateway.db",
+        description="`sqlite:///relative.db`, `sqlite:////absolute.db`, or `memory:`, which forgets all at the end.",
+    )
+
+
+class CallSettings(BaseModel):
+    """[calls]: what holds for calls to integration servers."""
+
+    model_config = _FROZEN
+
+    allow_http: Switch = Field(
+        default=False,
+        description="Whether integrations may have http:// base URLs; otherwise https only.",
+    )
+    allow: tuple[Annotated[str, AfterValidator(parse_allowed)], ...] = Field(
+        default=(),
+        description="Networks, addresses or host names that calls may go to beyond public addresses.",
+    )
+    timeout_ms: Count = Field(
+        default=1000,
+        ge=1,
+        description="The time limit of a hook that sets none, in ms. At most calls.max_timeout_ms.",
+    )
+    max_timeout_ms: Count = Field(
+        default=10_000,
+        ge=1,
+        le=300_000,
+        description="The highest time limit that a hook may have, in ms.",
+    )
+    budget_ms: Count = Field(
+        default=2000,
+        ge=1,
+        le=600_000,
+        description="The time that all hooks of one query may take together, in ms.",
+    )
+    max_reply_bytes: Count = Field(
+        default=8 * 1024 * 1024,
+        ge=1,
+        le=1024 * 1024 * 1024,
+        description="The largest reply of a hook, as received and after decompression.",
+    )
+    max_result_bytes: Count = Field(
+        default=8 * 1024 * 1024,
+        ge=1,
+        le=1024 * 1024 * 1024,
+        description="The largest result that is sent to hooks; past it, hooks are skipped with the reason `size`.",
+    )
+    # Python's own recursion limit is 1000 frames, and a step into a document takes up to three: 100 levels are far
+    # from it, and several times what real results have.
+    max_json_depth: Count = Field(
+        default=100,
+        ge=2,
+        le=200,
+        description="How deep the arrays and objects of a JSON document may be nested.",
+    )
+    max_depth: Count = Field(
+        default=3,
+        ge=0,
+        le=100,
+        description="How many gateway calls a query may be nested in; past it, hooks are skipped.",
+    )
+    require_ownership: Switch = Field(
+        default=True,
+        description="Whether a hook's address must agree to be called (OPTIONS handshake) before the first enable.",
+    )
+    source: str = Field(
+        default="/gateway",
+        min_length=1,
+        max_length=1024,
+        pattern=r"^[!-~]+$",
+        description="The `source` attribute of the CloudEvents sent to hooks (a URI reference).",
+    )
+    origin: str = Field(
+        default="gateway",
+        min_length=1,
+        max_length=253,
+        pattern=r"^[!-~]+$",
+        description="The name given in WebHook-Request-Origin when ownership is asked for.",
+    )
+
+    @model_validator(mode="after")
+    def _limits_fit(self) -> Self:
+        if self.timeout_ms > self.max_timeout_ms:
+            raise ValueError(
+                f"timeout_ms ({self.timeout_ms}) must be at most max_timeout_ms ({self.max_timeout_ms}); "
+                "lower the one or raise the other",
+            )
+        return self
+
+
+class LogSettings(BaseModel):
+    """[log]: what is logged, and how."""
+
+    model_config = _FROZEN
+
+    format: Literal["auto", "json", "text"] = Field(
+        default="auto",
+        description="`json` is one object a line, `text` is for people; `auto` is text on a terminal, else json.",
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info",
+        description="The least important level that is logged.",
+    )
+
+
+class DataSourceSettings(BaseModel):
+    """[data_source]: what answers POST /v1/query."""
+
+    model_config = _FROZEN
+
+    url: Url | None = Field(
+        default=None,
+        description="POST /v1/query sends the query as JSON to this URL by POST; the JSON reply is the result. "
+        "Unset, there is no POST /v1/query.",
+    )
+
+
+class Settings(BaseSettings):
+    """Every setting. Constructing it reads nothing but its arguments; `load_settings` reads files and variables."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    listen: ListenAddress = Field(
+        default=Address("127.0.0.1", 8080),
+        description="Where the standalone gateway listens.",
+    )
+    upstream: Url | None = Field(
+        default=None,
+        description="The query API behind the gateway: shorthand for one route that matches everything.",
+    )
+    control: ControlSettings = ControlSettings()
+    store: StoreSettings = StoreSettings()
+    calls: CallSettings = CallSettings()
+    log: LogSettings = LogSettings()
+    data_source: DataSourceSettings = DataSourceSettings()
+    routes: tuple[RouteSettings, ...] = Field(
+        default=(),
+        description="The routes, instead of `upstream`; the first that fits a request takes it.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the signature is pydantic-settings'
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only the arguments: whoever embeds the gateway must not be surprised by a variable."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.upstream is not None and self.routes:
+            raise ValueError(
+                "`upstream` is shorthand for one route, so it cannot stand beside `routes`: remove one of them"
+            )
+        if self.listen.port != 0 and self.listen == self.control.listen:
+            raise ValueError("`listen` and `control.listen` are the same address: give one of them another port")
+        return self
+
+    def effective_routes(self) -> tuple[RouteSettings, ...]:
+        """The routes; `upstream` spelt out as the one route it stands for, whose queries have the type `query`."""
+        if self.upstream is None:
+            return self.routes
+        return (RouteSettings(path="/*", upstream=self.upstream),)

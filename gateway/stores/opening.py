@@ -1,0 +1,60 @@
+"""From a store URL to an open store."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.stores.protocol import RegistryStore
+
+_SQLITE: Final = "sqlite:///"
+_FORMS: Final = "use sqlite:///relative.db, sqlite:////absolute.db or memory:"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUrl:
+    """A store's address, taken apart: a file for SQLite, no path for memory."""
+
+    path: Path | None = None
+
+
+def parse_store_url(url: str) -> StoreUrl:
+    """`memory:`, `sqlite:///relative.db` or `sqlite:////absolute.db`. Raises `ValueError`.
+
+    Its text completes the sentence "The store's URL …" and names the way out.
+    """
+    if url == "memory:":
+        return StoreUrl()
+    if url.startswith(_SQLITE):
+        name = url.removeprefix(_SQLITE)
+        if not name or name.endswith("/") or any(c in name for c in "?#\0"):
+            raise ValueError(f"must name a file after sqlite:///, without ? and #; {_FORMS}")
+        return StoreUrl(Path(name))
+    if url.startswith(("postgres:", "postgresql:")):
+        raise ValueError(f"names PostgreSQL, which this version cannot use as a store; {_FORMS}")
+    raise ValueError(f"names no store that is known; {_FORMS}")
+
+
+@asynccontextmanager
+async def open_store(url: str) -> AsyncIterator[RegistryStore]:
+    """The store at `url`, open until the context ends. Raises a subclass of `StoreError` that says why not."""
+    try:
+        path = parse_store_url(url).path
+    except ValueError as error:
+        raise StoreError(f"The store's URL {error}.") from None
+    if path is None:
+        from gateway.stores.memory import MemoryStore
+
+        yield MemoryStore()
+        return
+    from gateway.stores.sqlite import open_sqlite
+
+    async with open_sqlite(path) as store:
+        yield store
