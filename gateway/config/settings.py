@@ -84,7 +84,7 @@ class CallSettings(BaseModel):
     )
     allow: tuple[Annotated[str, AfterValidator(parse_allowed)], ...] = Field(
         default=(),
-        description="Networks, addresses or host names that calls may go to beyond public addresses.",
+        description="Networks, addresses and host names (also `*.internal`) that calls may go to beyond public ones.",
     )
     timeout_ms: Count = Field(
         default=1000,

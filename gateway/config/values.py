@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from gateway.errors import ConfigError
+from gateway.transport import AddressGuard
+
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 9110, section 11.2: what follows "Bearer"
 _METHOD: Final = re.compile(r"[A-Z][A-Z-]{0,31}")
@@ -69,16 +72,13 @@ def is_host(text: str) -> bool:
 
 
 def parse_allowed(text: str) -> str:
-    """A network (`10.0.0.0/8`), an IP address, or a host name."""
-    if "/" in text:
-        try:
-            ipaddress.ip_network(text)
-        except ValueError:
-            raise ValueError(
-                'must be a network whose host bits are zero, such as "10.0.0.0/8", an IP address, or a host name',
-            ) from None
-    elif not is_host(text):
-        raise ValueError('must be a network such as "10.0.0.0/8", an IP address, or a host name')
+    """What the transport's guard takes: a network, an IP address, a host name, or `*.` and a host name."""
+    try:
+        AddressGuard((text,))
+    except ConfigError:
+        raise ValueError(
+            'must be a network whose host bits are zero ("10.0.0.0/8"), an IP address, a host name, or "*.internal"',
+        ) from None
     return text
 
 

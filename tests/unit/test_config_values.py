@@ -59,7 +59,7 @@ def test_what_is_no_address_is_refused(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["10.0.0.0/8", "fd00::/8", "192.0.2.1", "::1", "hooks.internal", "a_b.example", "xn--bcher-kva.example"]
+    "text", ["10.0.0.0/8", "fd00::/8", "192.0.2.1", "::1", "hooks.internal", "*.internal", "xn--bcher-kva.example"]
 )
 def test_networks_addresses_and_names_may_be_allowed(text):
     assert parse_allowed(text) == text
@@ -67,7 +67,7 @@ def test_networks_addresses_and_names_may_be_allowed(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "10.0.0.1/8", "10.0.0.0/33", "a/b", "-a.example", "a..b", "http://a", "*.example", "1.2.3", "bücher.example"],
+    ["", "10.0.0.1/8", "10.0.0.0/33", "a/b", "-a.example", "a..b", "http://a", "1.2.3"],
 )
 def test_what_is_no_network_is_refused(text):
     with pytest.raises(ValueError, match=r"must be a network"):
