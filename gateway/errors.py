@@ -5,10 +5,12 @@ The docstring of a class is the sentence its user reads when the error carries n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from gateway.model import Outcome
 
 __all__ = [
     "AddressBlocked",
@@ -187,10 +189,14 @@ class ProtocolViolated(CallError):
 
 
 class ReplyUnusable(CallError):
-    """The reply came whole but cannot be used; `reason` says why."""
+    """The reply came whole but cannot be used; `reason` says why.
 
-    def __init__(self, reason: str, detail: str) -> None:
+    `retry_after`: seconds for which the hook asked not to be called again, if it did.
+    """
+
+    def __init__(self, reason: str, detail: str, *, retry_after: float | None = None) -> None:
         super().__init__(detail)
+        self.retry_after = retry_after
         self.reason = reason  # type: ignore[misc]  # the one class whose reason differs per instance
 
 
@@ -198,11 +204,17 @@ class ReplyUnusable(CallError):
 
 
 class HookFailed(GatewayError):
-    """A hook whose failure policy is "fail" failed. (HTTP 504 after a timeout, otherwise 502)"""
+    """A hook whose failure policy is "fail" failed. (HTTP 504 after a timeout, otherwise 502)
 
-    def __init__(self, hook: str, reason: str, detail: str | None = None) -> None:
+    `outcomes` are those of the query up to this hook, in order.
+    """
+
+    def __init__(
+        self, hook: str, reason: str, detail: str | None = None, *, outcomes: tuple[Outcome, ...] = ()
+    ) -> None:
         self.hook = hook
         self.reason = reason
+        self.outcomes = outcomes
         super().__init__(detail or f"The hook {hook!r} failed ({reason}), and its failure policy is 'fail'.")
 
     @property
@@ -212,11 +224,15 @@ class HookFailed(GatewayError):
 
 
 class QueryRejected(GatewayError):
-    """A hook that may do so rejected the query. (HTTP 422)"""
+    """A hook that may do so rejected the query. (HTTP 422)
 
-    def __init__(self, hook: str, problem: dict[str, object]) -> None:
+    `problem` is the hook's problem document (RFC 9457); `outcomes` are those of the query up to this hook.
+    """
+
+    def __init__(self, hook: str, problem: dict[str, Any], *, outcomes: tuple[Outcome, ...] = ()) -> None:
         self.hook = hook
         self.problem = problem
+        self.outcomes = outcomes
         title = problem.get("detail") or problem.get("title")
         super().__init__(str(title) if title else f"The hook {hook!r} rejected the query.")
 

@@ -1,1 +1,13 @@
-"""The data path: three phases, chain, selection, guard, call, provenance."""
+"""The data path: the three phases of a query, the chain of hooks, and what became of each hook.
+
+One direction, one file per step: `query_pipeline` → `chain` → (the registry's snapshot) → `guard` →
+`call` → the transport. Nothing here reads a store, a file or an environment variable.
+"""
+
+from gateway.pipeline.answer import Answer
+from gateway.pipeline.call import CallSettings, HookCaller
+from gateway.pipeline.chain import ChainSettings, HookChain
+from gateway.pipeline.guard import HookGuard
+from gateway.pipeline.query_pipeline import QueryPipeline
+
+__all__ = ["Answer", "CallSettings", "ChainSettings", "HookCaller", "HookChain", "HookGuard", "QueryPipeline"]

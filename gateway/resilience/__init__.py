@@ -1,1 +1,1 @@
-"""Deadlines and what else keeps one failure from spreading. Knows nothing of hooks."""
+"""What keeps one failure from spreading. Knows nothing of hooks or HTTP; imports nothing but `errors`."""

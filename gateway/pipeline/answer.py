@@ -1,0 +1,28 @@
+"""What a query's caller gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.model import Outcome, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A result and its provenance: the outcomes of the hooks selected for the query, in order.
+
+    `query_ms` is the time of the data-query phase where the pipeline ran it, `hooks_ms` that of the chain;
+    both in milliseconds.
+    """
+
+    result: Result
+    outcomes: tuple[Outcome, ...] = ()
+    query_ms: float | None = None
+    hooks_ms: float = 0.0
+
+    @property
+    def changed(self) -> bool:
+        """Whether any hook changed the result."""
+        return any(outcome.changed for outcome in self.outcomes)

@@ -1,0 +1,135 @@
+"""One call to one hook: say it, send it, understand the reply."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import ReplyUnusable, WebhookRefused
+from gateway.model import Reason
+from gateway.model.ids import message_id
+from gateway.transport.protocol import Limits
+from gateway.wire import cloudevents, reply, retry_after, signature, trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.model import Query, Result
+    from gateway.registry.snapshot import BoundHook
+    from gateway.transport.protocol import Response, Transport
+    from gateway.wire.cloudevents import QueryEvent
+    from gateway.wire.reply import Reply
+
+_SIGN_IN_THREAD: Final = 1024 * 1024  # hashing releases the GIL; below this a thread costs more than it gives
+_USER_AGENT: Final = "query-hook-gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """What holds for every call. Sizes in bytes."""
+
+    max_reply_bytes: int = 8 * 1024 * 1024
+    max_json_depth: int = 100
+
+
+class Exchanged:
+    """How many body bytes a call has sent and received so far."""
+
+    __slots__ = ("received", "sent")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.received = 0
+
+
+class HookCaller:
+    """Calls hooks over a transport. `now` gives seconds since 1970."""
+
+    def __init__(self, transport: Transport, settings: CallSettings, now: Callable[[], float] = time.time) -> None:
+        self._transport = transport
+        self._limits = Limits(body=settings.max_reply_bytes)
+        self._max_depth = settings.max_json_depth
+        self._now = now
+
+    async def call(
+        self, hook: BoundHook, query: Query, event: QueryEvent, result: Result, deadline: float, seen: Exchanged
+    ) -> Reply:
+        """Call `hook` with `result`; return what its reply means.
+
+        `deadline` in the loop's time holds for all of it. `seen` is filled in on the way, so that it
+        tells of failed calls too. Raises `CallError`.
+        """
+        now = self._now()
+        ident = message_id()
+        loop = asyncio.get_running_loop()
+        try:
+            if hook.binary:
+                body = result.body
+                headers = [("content-type", result.content_type), *event.binary(ident, hook.hook_id, now)]
+            else:
+                body = event.structured(ident, hook.hook_id, now, result)
+                headers = [("content-type", cloudevents.STRUCTURED_TYPE)]
+        except TypeError as e:
+            detail = f"the query's params or context cannot be written as JSON: {e}"
+            raise ReplyUnusable(Reason.PROTOCOL, detail) from None
+        seen.sent = len(body)
+        timestamp = int(now)
+        keys = [key for key, until in hook.keys if until is None or until > now]
+        if len(body) < _SIGN_IN_THREAD:
+            signed = signature.sign(keys, ident, timestamp, body)
+        else:
+            signed = await asyncio.to_thread(signature.sign, keys, ident, timestamp, body)
+        headers += (
+            ("accept", reply.ACCEPT_WITH_REJECT if hook.may_reject else reply.ACCEPT),
+            ("user-agent", _USER_AGENT),
+            (signature.ID, ident),
+            (signature.TIMESTAMP, str(timestamp)),
+            (signature.SIGNATURE, signed),
+            ("gateway-timeout-ms", str(max(1, int((deadline - loop.time()) * 1000)))),
+            ("gateway-depth", str(query.depth + 1)),
+            ("traceparent", trace.child(query.traceparent)),
+        )
+        if (state := trace.state(query.tracestate)) is not None:
+            headers.append(("tracestate", state))
+        response = await self._transport.exchange(
+            hook.endpoint, "POST", headers, body, deadline=deadline, limits=self._limits
+        )
+        seen.received = response.received
+        return self._understand(hook, ident, result, response)
+
+    def _understand(self, hook: BoundHook, ident: str, result: Result, response: Response) -> Reply:
+        if response.status in (429, 503):
+            wait = retry_after.seconds(response.header("retry-after"), self._now())
+            detail = f"the hook answered with status {response.status}"
+            raise ReplyUnusable(Reason.STATUS, detail, retry_after=wait)
+        if hook.signed_replies:
+            self._verify(hook, ident, response)
+        return reply.decode(
+            response.status,
+            response.header("content-type"),
+            response.body,
+            result_type=result.content_type,
+            may_reject=hook.may_reject,
+            max_depth=self._max_depth,
+        )
+
+    def _verify(self, hook: BoundHook, ident: str, response: Response) -> None:
+        now = self._now()
+        try:
+            signature.verify(
+                [key for key, until in hook.keys if until is None or until > now],
+                message_id=response.header(signature.ID),
+                timestamp=response.header(signature.TIMESTAMP),
+                signature=response.header(signature.SIGNATURE),
+                body=response.body,
+                now=now,
+                expected_id=ident,
+            )
+        except WebhookRefused as e:
+            raise ReplyUnusable(Reason.SIGNATURE, f"the reply's signature does not hold: {e.detail}") from None
+
+    def apply(self, answer: Reply, result: Result) -> Result:
+        """The result after `answer`; the very same object if nothing changed. Raises `ReplyUnusable`."""
+        return reply.apply(answer, result, max_depth=self._max_depth)

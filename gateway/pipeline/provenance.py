@@ -1,0 +1,47 @@
+"""Provenance as response headers: `gateway-hooks` (RFC 8941 list) and `Server-Timing` (W3C)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.model import Outcome
+    from gateway.pipeline.answer import Answer
+
+HOOKS: Final = "gateway-hooks"
+SERVER_TIMING: Final = "Server-Timing"
+
+
+def hooks_header(outcomes: Iterable[Outcome]) -> str:
+    """The value of `gateway-hooks`, like `price-fx;applied;ms=3.1, geo;failed;reason=timeout;ms=1000`."""
+    return ", ".join(_item(outcome) for outcome in outcomes)
+
+
+def _item(outcome: Outcome) -> str:
+    reason = f";reason={outcome.reason.value}" if outcome.reason is not None else ""
+    ms = f"{outcome.milliseconds:.1f}".removesuffix(".0")
+    return f"{outcome.hook};{outcome.status.value}{reason};ms={ms}"
+
+
+def server_timing(outcomes: Iterable[Outcome], query_ms: float | None = None) -> str:
+    """The value of `Server-Timing`: the data-query phase, if known, and each hook, in milliseconds."""
+    parts = [] if query_ms is None else [f"query;dur={query_ms:.1f}"]
+    parts += [
+        f'hook-{outcome.hook};dur={outcome.milliseconds:.1f};desc="{outcome.status.value}"' for outcome in outcomes
+    ]
+    return ", ".join(parts)
+
+
+def headers(answer: Answer) -> dict[str, str]:
+    """The headers that tell the caller of an answer what became of its hooks; none if there were none."""
+    if not answer.outcomes:
+        return {}
+    return failure_headers(answer.outcomes, answer.query_ms)
+
+
+def failure_headers(outcomes: Iterable[Outcome], query_ms: float | None = None) -> dict[str, str]:
+    """The same for outcomes alone."""
+    outcomes = tuple(outcomes)
+    return {HOOKS: hooks_header(outcomes), SERVER_TIMING: server_timing(outcomes, query_ms)} if outcomes else {}

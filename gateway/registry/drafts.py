@@ -1,0 +1,72 @@
+"""What goes into the registry and what comes out of its changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.model import Delivery, Envelope, FailurePolicy
+
+if TYPE_CHECKING:
+    from gateway.model import Integration
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrationDraft:
+    """What an operator says of an integration server. Fields as in `gateway.model.Integration`."""
+
+    name: str
+    base_url: str
+    priority: int = 0
+    envelope: Envelope = field(default_factory=Envelope)
+    health_path: str | None = None
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HookDraft:
+    """What an integration server says of one of its hooks. Fields as in `gateway.model.Hook`."""
+
+    name: str
+    path: str
+    types: frozenset[str] | None = None
+    capabilities: frozenset[str] | None = None
+    tenants: frozenset[str] | None = None
+    order: int = 0
+    timeout_ms: int | None = None
+    failure_policy: FailurePolicy = FailurePolicy.IGNORE
+    delivery: Delivery = Delivery.STRUCTURED
+
+
+@dataclass(frozen=True, slots=True)
+class HookChoice:
+    """Which hooks a bulk change is about: those that fit every given criterion.
+
+    `ids`: these very hooks. `types`, `capabilities`: hooks that serve any of them (a hook that names
+    none serves all). At least one criterion must be given.
+    """
+
+    ids: frozenset[str] | None = None
+    types: frozenset[str] | None = None
+    capabilities: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A new integration and its credentials, told this once."""
+
+    integration: Integration
+    api_key: str = field(repr=False)
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """An integration with a new credential, told this once.
+
+    `previous_expires_at` (seconds since 1970) is when the old ones cease to hold; `None` if there were none.
+    """
+
+    integration: Integration
+    value: str = field(repr=False)
+    previous_expires_at: float | None
