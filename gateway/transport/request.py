@@ -1,0 +1,72 @@
+"""From a call to the bytes of its request head; nothing that could end a line early gets through."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import CallError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.transport.protocol import Endpoint
+
+__all__ = ["HeadWriter"]
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VISIBLE: Final = bytes(range(0x20, 0x7F)) + b"\t"
+# The transport's own business: two opinions about where a request ends make a smuggled request.
+_OWN: Final = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect"}
+)
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_BODILESS: Final = frozenset({"GET", "DELETE", "OPTIONS"})
+_NAMES_KEPT: Final = 1024
+
+
+class HeadWriter:
+    """Writes request heads. Remembers the header names that it found in order, so that each is judged once.
+
+    HEAD and CONNECT are not offered: their replies end by other rules, and no hook is called by them.
+    """
+
+    __slots__ = ("_names",)
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+
+    def write(self, endpoint: Endpoint, method: str, headers: Sequence[tuple[str, str]], length: int) -> bytes:
+        """The head for a body of `length` bytes. Raises `CallError` for what must not be sent.
+
+        The check of the whole head is one pass in C: without its visible ASCII, nothing but the line
+        ends that were put there may be left.
+        """
+        if method not in _METHODS:
+            raise CallError(f"The method {method!r} is not one of {', '.join(sorted(_METHODS))}.")
+        lines = [f"{method} {endpoint.target} HTTP/1.1\r\nhost: {endpoint.authority}"]
+        names = self._names
+        for name, value in headers:
+            if name not in names:
+                self._judge(name)
+            lines.append(f"{name}: {value}")
+        if length or method not in _BODILESS:
+            lines.append(f"content-length: {length}")
+        count = len(lines) + 2
+        lines.append("\r\n")
+        try:
+            head = "\r\n".join(lines).encode("ascii")
+        except UnicodeEncodeError:
+            raise CallError("A header of the call has a character outside ASCII and was not sent.") from None
+        if head.translate(None, _VISIBLE) != b"\r\n" * count:
+            raise CallError("A header of the call has a control character or a line break and was not sent.")
+        return head
+
+    def _judge(self, name: str) -> None:
+        if not _TOKEN.fullmatch(name):
+            raise CallError("A header name of the call is not a valid name and was not sent.")
+        if name.lower() in _OWN:
+            raise CallError(f"The header {name!r} is set by the transport; the call must not bring its own.")
+        if len(self._names) >= _NAMES_KEPT:
+            self._names.clear()
+        self._names.add(name)
