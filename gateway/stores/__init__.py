@@ -1,1 +1,11 @@
-"""The extension point for what must last: the protocol, memory and SQLite."""
+"""The extension point for what must last: the protocol, memory and SQLite.
+
+A store knows rows, not rules: it loads everything once and makes each change last. What may live here:
+the protocol, its implementations, and what they share (the form of records). `gateway.testing.store_exam`
+is the exam that each implementation passes. Imports `model` and `errors` only.
+"""
+
+from gateway.stores.opening import open_store, parse_store_url
+from gateway.stores.protocol import RegistryChange, RegistryState, RegistryStore
+
+__all__ = ["RegistryChange", "RegistryState", "RegistryStore", "open_store", "parse_store_url"]

@@ -1,0 +1,251 @@
+"""The exam that every registry store passes, for pytest.
+
+In the test file of a store:
+
+    class TestMyStore(StoreExam):
+        durable = True
+
+        def open_store(self, place):
+            return open_my_store(place / "registry")
+
+`open_store` gives an async context manager; `place` is an empty directory of the test's own. Opening the
+same place again must find what was committed, if `durable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+from gateway.errors import StaleGeneration, StoreError
+from gateway.model import ApiKeyHash, Delivery, Envelope, FailurePolicy, Hook, Integration, SigningSecret
+from gateway.stores.protocol import RegistryChange, RegistryState
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from gateway.stores.protocol import RegistryStore
+
+
+def integration(key: str, name: str | None = None) -> Integration:
+    """A small integration with the id `key`."""
+    return Integration(key, name or f"name-{key}", "https://hooks.example")
+
+
+def hook(key: str, owner: str, name: str | None = None) -> Hook:
+    """A small hook with the id `key`."""
+    return Hook(key, owner, name or f"name-{key}", "/hook")
+
+
+# Every field differs from its default, so that a field which does not come back is noticed.
+FULL_INTEGRATION = Integration(
+    id="int-full",
+    name="full-ünï-\N{SNOWMAN}",
+    base_url="https://hooks.example:8443/base",
+    priority=-7,
+    envelope=Envelope(
+        types=frozenset({"search", "form"}),
+        capabilities=frozenset({"a"}),
+        tenants=frozenset(),
+        max_timeout_ms=1500,
+        failure_policy=FailurePolicy.FAIL,
+        may_reject=True,
+        signed_replies=True,
+    ),
+    health_path="/healthz",
+    enabled=False,
+    version=12,
+    created_at=1_700_000_000.25,
+    updated_at=1_700_000_001.5,
+    api_keys=(ApiKeyHash("sha256:b", 2.5), ApiKeyHash("sha256:a", 1.0, 99.125)),
+    secrets=(SigningSecret("whsec_b", 2.5), SigningSecret("whsec_a", 1.0, 99.125)),
+)
+FULL_HOOK = Hook(
+    id="hk-full",
+    integration_id="int-full",
+    name="full.hook-1",
+    path="/hooks/full?x=1",
+    types=frozenset({"search"}),
+    capabilities=frozenset({"a", "b"}),
+    tenants=frozenset(),
+    order=-3,
+    timeout_ms=250,
+    failure_policy=FailurePolicy.FAIL,
+    delivery=Delivery.BINARY,
+    enabled=True,
+    reason='it\'s "gone"\n\N{SNOWMAN}',
+    generation=41,
+    version=5,
+    lease_expires_at=1_700_000_100.75,
+    owned_url="https://hooks.example:8443/base/hooks/full",
+    created_at=1_700_000_000.25,
+    updated_at=1_700_000_001.5,
+)
+
+
+class StoreExam:
+    """What a `RegistryStore` must do. Subclass it, override `open_store`, say whether the store is `durable`."""
+
+    pytestmark: ClassVar[list[pytest.MarkDecorator]] = [pytest.mark.asyncio]
+    durable: ClassVar[bool] = True
+
+    def open_store(self, place: Path) -> AbstractAsyncContextManager[RegistryStore]:
+        """The store that lives in the directory `place`, open until the context ends."""
+        raise LookupError(f"{type(self).__name__} must override open_store({place.name!r})")
+
+    async def test_a_new_store_is_empty(self, tmp_path: Path) -> None:
+        """A new store is empty, at generation 0, and can be read."""
+        async with self.open_store(tmp_path) as store:
+            assert await store.load() == RegistryState()
+            await store.ping()
+
+    async def test_records_come_back_equal(self, tmp_path: Path) -> None:
+        """What was put comes back equal in every field, credentials in their order."""
+        async with self.open_store(tmp_path) as store:
+            await store.commit(RegistryChange(0, 3, (FULL_INTEGRATION,), (FULL_HOOK,)))
+            state = await store.load()
+        assert state == RegistryState(3, (FULL_INTEGRATION,), (FULL_HOOK,))
+        assert [s.secret for s in state.integrations[0].secrets] == ["whsec_b", "whsec_a"]
+        assert isinstance(state.hooks[0].delivery, Delivery)
+
+    async def test_records_are_sorted_by_id(self, tmp_path: Path) -> None:
+        """Everything comes sorted by id, whatever the order in which it was put."""
+        async with self.open_store(tmp_path) as store:
+            await store.commit(RegistryChange(0, 1, (integration("b"), integration("a")), (hook("z", "b"),)))
+            await store.commit(RegistryChange(1, 2, (integration("B"),), (hook("y", "a"),)))
+            state = await store.load()
+        assert [record.id for record in state.integrations] == ["B", "a", "b"]
+        assert [record.id for record in state.hooks] == ["y", "z"]
+
+    async def test_a_put_replaces_the_whole_record(self, tmp_path: Path) -> None:
+        """Putting a known id replaces the whole record, credentials too, and leaves its hooks."""
+        async with self.open_store(tmp_path) as store:
+            await store.commit(RegistryChange(0, 1, (FULL_INTEGRATION,), (FULL_HOOK,)))
+            bare = replace(integration("int-full", "renamed"), secrets=(SigningSecret("whsec_c", 3.0),))
+            await store.commit(RegistryChange(1, 2, (bare,)))
+            assert await store.load() == RegistryState(2, (bare,), (FULL_HOOK,))
+
+    async def test_removing_an_integration_removes_its_hooks(self, tmp_path: Path) -> None:
+        """Removing an integration removes its hooks and no other ones."""
+        async with self.open_store(tmp_path) as store:
+            both = (integration("a"), integration("b"))
+            await store.commit(RegistryChange(0, 1, both, (hook("1", "a"), hook("2", "b"))))
+            await store.commit(RegistryChange(1, 2, delete_integrations=("a",)))
+            assert await store.load() == RegistryState(2, (both[1],), (hook("2", "b"),))
+
+    async def test_removing_what_is_not_there_is_nothing(self, tmp_path: Path) -> None:
+        """Removing unknown ids changes the generation only."""
+        async with self.open_store(tmp_path) as store:
+            await store.commit(RegistryChange(0, 1, (integration("a"),)))
+            await store.commit(RegistryChange(1, 5, delete_integrations=("x",), delete_hooks=("y",)))
+            assert await store.load() == RegistryState(5, (integration("a"),))
+
+    async def test_a_freed_name_can_be_taken_in_the_same_change(self, tmp_path: Path) -> None:
+        """Removals come first: a set of hooks is replaced by one with the same names in one change."""
+        async with self.open_store(tmp_path) as store:
+            await store.commit(RegistryChange(0, 1, (integration("a"),), (hook("1", "a", "n"), hook("2", "a", "m"))))
+            new = (hook("3", "a", "n"), hook("4", "a", "m"))
+            await store.commit(RegistryChange(1, 2, put_hooks=new, delete_hooks=("1", "2")))
+            assert await store.load() == RegistryState(2, (integration("a"),), new)
+
+    async def test_two_records_can_swap_names(self, tmp_path: Path) -> None:
+        """Names need to be unique after a change, not within it."""
+        async with self.open_store(tmp_path) as store:
+            first = (integration("a", "x"), integration("b", "y")), (hook("1", "a", "n"), hook("2", "a", "m"))
+            swapped = (integration("a", "y"), integration("b", "x")), (hook("1", "a", "m"), hook("2", "a", "n"))
+            await store.commit(RegistryChange(0, 1, *first))
+            await store.commit(RegistryChange(1, 2, *swapped))
+            assert await store.load() == RegistryState(2, *swapped)
+
+    async def test_a_stale_change_is_refused(self, tmp_path: Path) -> None:
+        """A change whose base is not the stored generation raises `StaleGeneration` and changes nothing."""
+        async with self.open_store(tmp_path) as store:
+            await store.commit(RegistryChange(0, 4, (integration("a"),)))
+            for base in (0, 3, 5):
+                with pytest.raises(StaleGeneration):
+                    await store.commit(RegistryChange(base, 9, (integration("b"),), delete_integrations=("a",)))
+            assert await store.load() == RegistryState(4, (integration("a"),))
+
+    async def test_generations_only_grow(self, tmp_path: Path) -> None:
+        """A change to the same or a lower generation is refused."""
+        async with self.open_store(tmp_path) as store:
+            await store.commit(RegistryChange(0, 4))
+            for generation in (4, 3):
+                with pytest.raises(StoreError):
+                    await store.commit(RegistryChange(4, generation, (integration("a"),)))
+            assert await store.load() == RegistryState(4)
+
+    @pytest.mark.parametrize(
+        ("integrations", "hooks"),
+        [
+            ((integration("c"), integration("b", "name-a")), ()),
+            ((integration("c"),), (hook("2", "a", "name-1"),)),
+            ((integration("c"),), (hook("2", "a", "n"), hook("3", "a", "n"))),
+            ((integration("c"),), (hook("2", "nobody"),)),
+        ],
+        ids=["two integrations of one name", "a taken hook name", "two new hooks of one name", "no such integration"],
+    )
+    async def test_a_change_is_all_or_nothing(
+        self,
+        tmp_path: Path,
+        integrations: tuple[Integration, ...],
+        hooks: tuple[Hook, ...],
+    ) -> None:
+        """A change that breaks a rule raises `StoreError`; none of it happens, and the next change works."""
+        async with self.open_store(tmp_path) as store:
+            await store.commit(RegistryChange(0, 1, (integration("a"),), (hook("1", "a"),)))
+            with pytest.raises(StoreError):
+                await store.commit(RegistryChange(1, 2, integrations, hooks))
+            assert await store.load() == RegistryState(1, (integration("a"),), (hook("1", "a"),))
+            await store.commit(RegistryChange(1, 2, (integration("c"),)))
+            assert (await store.load()).generation == 2
+
+    async def test_one_of_two_concurrent_changes_wins(self, tmp_path: Path) -> None:
+        """Of two changes with the same base, one happens and one is stale."""
+        async with self.open_store(tmp_path) as store:
+            changes = [store.commit(RegistryChange(0, 1, (integration(key),))) for key in "ab"]
+            results = await asyncio.gather(*changes, return_exceptions=True)
+            assert sorted(map(type, results), key=str) == sorted([type(None), StaleGeneration], key=str)
+            winner = "ab"[results.index(None)]
+            assert await store.load() == RegistryState(1, (integration(winner),))
+
+    async def test_a_cancelled_change_is_whole_or_absent(self, tmp_path: Path) -> None:
+        """A cancelled commit leaves all of its change or none of it, and the store goes on working."""
+        hooks = tuple(hook(f"{n:03}", "a") for n in range(200))
+        async with self.open_store(tmp_path) as store:
+            for turns in range(4):
+                before = await store.load()
+                change = RegistryChange(before.generation, before.generation + 1, (integration("a"),), hooks)
+                task = asyncio.ensure_future(store.commit(change))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                after = await store.load()
+                assert after in {before, RegistryState(change.generation, (integration("a"),), hooks)}
+
+    async def test_a_large_change_is_one_change(self, tmp_path: Path) -> None:
+        """Thousands of records go in and out in one change."""
+        hooks = tuple(hook(f"{n:05}", "a") for n in range(2000))
+        async with self.open_store(tmp_path) as store:
+            await store.commit(RegistryChange(0, 1, (integration("a"),), hooks))
+            assert (await store.load()).hooks == hooks
+            await store.commit(RegistryChange(1, 2, delete_hooks=tuple(h.id for h in hooks[1:])))
+            assert (await store.load()).hooks == hooks[:1]
+
+    async def test_what_was_committed_lasts(self, tmp_path: Path) -> None:
+        """Opening a durable store again finds the last generation; what was refused is not there."""
+        if not self.durable:
+            pytest.skip("this store forgets everything when it is closed, and says so")
+        async with self.open_store(tmp_path) as store:
+            await store.commit(RegistryChange(0, 1, (FULL_INTEGRATION,), (FULL_HOOK,)))
+            with pytest.raises(StaleGeneration):
+                await store.commit(RegistryChange(0, 2, (integration("b"),)))
+        for generation in (2, 3):
+            async with self.open_store(tmp_path) as store:
+                assert await store.load() == RegistryState(generation - 1, (FULL_INTEGRATION,), (FULL_HOOK,))
+                await store.commit(RegistryChange(generation - 1, generation))

@@ -1,0 +1,31 @@
+"""Both stores pass the shared exam."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from gateway.stores import open_store
+from gateway.testing.store_exam import FULL_HOOK, FULL_INTEGRATION, StoreExam
+
+
+class TestMemoryStore(StoreExam):
+    durable = False
+
+    def open_store(self, place):
+        return open_store("memory:")
+
+
+class TestSqliteStore(StoreExam):
+    def open_store(self, place):
+        return open_store(f"sqlite:///{place / 'gateway.db'}")
+
+
+@pytest.mark.parametrize(
+    "record", [FULL_INTEGRATION, FULL_INTEGRATION.envelope, FULL_HOOK], ids=lambda r: type(r).__name__
+)
+def test_the_exam_sets_every_field_to_something_else_than_its_default(record):
+    for field in dataclasses.fields(record):
+        if field.default is not dataclasses.MISSING:
+            assert getattr(record, field.name) != field.default, field.name
