@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,18 +40,24 @@ class Limits:
     header_count: int = 100
 
 
-@dataclass(frozen=True, slots=True)
 class Response:
-    """A whole response.
+    """A whole response; read-only.
 
     Header names are lower case; repeated headers stay repeated. `body` is decompressed; `received`
-    counts the body bytes as they came.
+    counts the body bytes as they came. Not a frozen dataclass, because one is made per call and those are
+    slow to make.
     """
 
-    status: int
-    headers: Sequence[tuple[str, str]]
-    body: bytes
-    received: int
+    __slots__ = ("body", "headers", "received", "status")
+
+    def __init__(self, status: int, headers: Sequence[tuple[str, str]], body: bytes, received: int) -> None:
+        self.status: Final = status
+        self.headers: Final = headers
+        self.body: Final = body
+        self.received: Final = received
+
+    def __repr__(self) -> str:
+        return f"Response({self.status}, {len(self.headers)} headers, {len(self.body)} bytes)"
 
     def header(self, name: str) -> str | None:
         """The value of the header `name` (lower case); repeated ones joined by ", "; `None` if absent."""

@@ -1,0 +1,257 @@
+"""Reading one response after another from the bytes of a connection: strictly, and under caps."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from gateway.errors import CallError, ProtocolViolated, ReplyTooLarge
+from gateway.transport.decoding import Inflater, inflater_for
+from gateway.transport.protocol import Limits, Response
+
+__all__ = ["ResponseReader"]
+
+_INTERIM_REPLIES: Final = 8  # 100 Continue, 103 Early Hints, …: more than these are a flood
+_STATUS_LINE: Final = (b"HTTP/1.1 ", b"HTTP/1.0 ")
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
+_WEIGHED: Final = frozenset({"content-length", "transfer-encoding", "content-encoding"})
+_NAMES_KEPT: Final = 64
+_NAME_KEPT: Final = 64  # bytes
+
+
+class ResponseReader:
+    """Reads the responses of one connection. `begin` before each, `feed` until it is complete, then `response`.
+
+    The parser (llhttp) is strict about line ends, header syntax, lengths and chunks. What it lets through
+    is refused here: other versions than 1.0 and 1.1, anything before the status line, status codes outside
+    100..599, interim replies with a body or without end, transfer codings other than `chunked`, unbounded
+    heads, trailers and chunk extensions.
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_limit",
+        "_chunked",
+        "_error",
+        "_head_left",
+        "_headers",
+        "_inflater",
+        "_interim",
+        "_interim_count",
+        "_limits",
+        "_names",
+        "_parser",
+        "_received",
+        "_response_headers",
+        "_status",
+        "_version_seen",
+        "_wire",
+        "began",
+        "complete",
+        "in_head",
+        "keep",
+        "until_close",
+    )
+
+    def __init__(self) -> None:
+        self.began = False  # a byte of the present response has come
+        self.complete = False
+        self.in_head = True
+        self.until_close = False  # the body ends where the connection ends
+        self.keep = True  # once complete: whether another response may follow on this connection
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._interim = False
+        self._names: dict[bytes, str] = {}
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+
+    def begin(self, limits: Limits) -> None:
+        """A request was sent: what comes now is its response."""
+        self.began = self.complete = self.until_close = self._chunked = self._version_seen = False
+        self.in_head = self.keep = True
+        self._limits = limits
+        self._head_left = limits.head
+        self._body_limit = limits.body
+        self._interim_count = self._received = self._wire = 0
+        self._inflater: Inflater | None = None
+        self._error: CallError | None = None
+        self._body: bytes | bytearray = b""
+
+    def feed(self, data: bytes) -> bool:
+        """Read on; whether the response is complete. Raises `CallError`, then nothing more can be read."""
+        parser = self._parser
+        assert parser is not None
+        if not self.began:
+            self.began = True
+            if data.startswith(_STATUS_LINE):
+                self._version_seen = True
+            elif data[0] != 0x48:  # "H"; the parser would skip line ends, and it knows RTSP and ICE
+                raise ProtocolViolated("The reply does not begin with an HTTP/1.1 status line.")
+        try:
+            if not self.in_head:
+                parser.feed_data(data)
+                if self._chunked:
+                    self._count_framing(len(data))
+            elif len(data) <= self._head_left:
+                self._head_left -= len(data)
+                parser.feed_data(data)
+            else:
+                self._feed_around_cap(parser, memoryview(data))
+        except (HttpParserError, HttpParserUpgrade, CallError) as error:
+            if not self.complete:
+                raise self._reason(error) from None
+            self.keep = False  # bytes behind the response: it stands, but nothing else may follow here
+        return self.complete
+
+    def response(self) -> Response:
+        """The response that is complete. Raises `ProtocolViolated` if its compressed body is not whole."""
+        if self._inflater is not None and self._received:
+            self._inflater.finish()
+        body = self._body
+        self._body = b""
+        return Response(
+            self._status, self._response_headers, body if isinstance(body, bytes) else bytes(body), self._received
+        )
+
+    def close(self) -> None:
+        """Let go of the parser, which holds this object's methods, and of what was read."""
+        self._parser = None
+        self._body = b""
+
+    # ------------------------------------------------------------ callbacks of the parser
+
+    def on_message_begin(self) -> None:
+        """A status line begins; after a complete response, that is a response nobody asked for."""
+        if self.complete:
+            raise ProtocolViolated("Bytes follow the end of the reply.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header, or one trailer: the latter are dropped."""
+        if self.in_head:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: judge it before any of the body is read."""
+        parser = self._parser
+        assert parser is not None
+        status = parser.get_status_code()
+        raw_headers = self._headers
+        self._headers = []
+        if len(raw_headers) > self._limits.header_count:
+            self._refuse(ReplyTooLarge(f"The reply has more than {self._limits.header_count} headers."))
+        if not 100 <= status <= 599 or not (self._version_seen or parser.get_http_version() in _VERSIONS):
+            self._refuse(ProtocolViolated("The reply's status line is not one of HTTP/1.1."))
+        names = self._names
+        headers = []
+        length: int | None = None
+        for raw_name, raw_value in raw_headers:
+            name = names.get(raw_name) or self._name(raw_name)
+            value = raw_value.decode("latin-1").strip(" \t")
+            headers.append((name, value))
+            if name in _WEIGHED:
+                if name == "content-length":
+                    length = int(value)  # the parser took care that it is one number, once, and not negative
+                elif name == "transfer-encoding":
+                    self._expect_chunks(value)
+                else:
+                    self._expect_coding(value)
+        if length is not None and length > self._body_limit:
+            self._refuse(ReplyTooLarge(f"The body of the reply is larger than {self._body_limit} bytes."))
+        if status < 200:
+            self._count_interim(status, framed=length is not None or self._chunked)
+            return
+        self.in_head = False
+        self._status = status
+        self._response_headers = headers
+        if status in {204, 304}:
+            if length or self._chunked:  # the promised bytes may still come: not in front of another response
+                self.keep = False
+        elif length is None and not self._chunked:
+            self.until_close = True
+
+    def on_body(self, piece: bytes) -> None:
+        """The next bytes of the body."""
+        self._received += len(piece)
+        if self._received > self._body_limit:
+            self._refuse(ReplyTooLarge(f"The body of the reply is larger than {self._body_limit} bytes."))
+        if self._inflater is not None:
+            try:
+                piece = self._inflater.feed(piece)
+            except CallError as error:
+                self._refuse(error)
+        # One piece is kept as it is. More go into one growing buffer, not a list: a body that drips in
+        # by single bytes must not cost an object for each.
+        body = self._body
+        if not body:
+            self._body = piece
+        elif isinstance(body, bytearray):
+            body += piece
+        else:
+            self._body = bytearray(body) + piece
+
+    def on_message_complete(self) -> None:
+        """The parser saw the end of the response, or of an interim one."""
+        if self._interim:
+            self._interim = False
+            return
+        parser = self._parser
+        assert parser is not None
+        self.complete = True
+        self.keep = self.keep and parser.should_keep_alive()
+
+    # ------------------------------------------------------------ judging
+
+    def _name(self, raw: bytes) -> str:
+        name = raw.decode("ascii").lower()
+        if len(self._names) < _NAMES_KEPT and len(raw) <= _NAME_KEPT:
+            self._names[raw] = name
+        return name
+
+    def _refuse(self, error: CallError) -> None:
+        self._error = error  # the parser wraps what its callbacks raise
+        raise error
+
+    def _reason(self, error: Exception) -> CallError:
+        if self._error is not None:
+            return self._error
+        if isinstance(error, CallError):
+            return error
+        if isinstance(error, HttpParserCallbackError):
+            return CallError("The reply could not be read, by a fault of the gateway.")
+        return ProtocolViolated(f"The reply is not valid HTTP/1.1: {error}.")
+
+    def _feed_around_cap(self, parser: HttpResponseParser, data: memoryview) -> None:
+        left = self._head_left
+        self._head_left = 0
+        parser.feed_data(data[:left])
+        if self.in_head:
+            raise ReplyTooLarge(f"The head of the reply is larger than {self._limits.head} bytes.")
+        parser.feed_data(data[left:])
+
+    def _count_framing(self, size: int) -> None:
+        self._wire += size
+        # A body in chunks of one byte takes six bytes on the wire for each; much beyond that is padding.
+        if self._wire > 9 * self._received + self._limits.head:
+            raise ReplyTooLarge("The chunk sizes, extensions and trailers of the reply are larger than they may be.")
+
+    def _count_interim(self, status: int, *, framed: bool) -> None:
+        self._interim_count += 1
+        if status == 101:
+            self._refuse(ProtocolViolated("The reply switches to another protocol (101), which was not asked for."))
+        if framed or self._interim_count > _INTERIM_REPLIES:
+            self._refuse(ProtocolViolated("The reply has interim (1xx) responses with a body, or too many."))
+        self._interim = True
+        self._version_seen = False
+
+    def _expect_chunks(self, codings: str) -> None:
+        if self._chunked or codings.lower() != "chunked":
+            self._refuse(ProtocolViolated("The reply has a transfer encoding other than chunked."))
+        self._chunked = True
+
+    def _expect_coding(self, codings: str) -> None:
+        if self._inflater is not None:
+            self._refuse(ProtocolViolated("The reply has more than one content encoding."))
+        try:
+            self._inflater = inflater_for(codings, self._body_limit)
+        except CallError as error:
+            self._refuse(error)
