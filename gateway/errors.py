@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.model import Outcome
-
 __all__ = [
     "AddressBlocked",
     "CallError",
@@ -23,6 +21,7 @@ __all__ = [
     "GatewayError",
     "HookFailed",
     "InvalidInput",
+    "ListenFailed",
     "NotFound",
     "OwnershipRefused",
     "PreconditionFailed",
@@ -38,6 +37,7 @@ __all__ = [
     "StoreTooNew",
     "TimedOut",
     "TlsFailed",
+    "UpstreamFailed",
     "WebhookRefused",
 ]
 
@@ -56,6 +56,10 @@ class GatewayError(Exception):
 
 class ConfigError(GatewayError):
     """The configuration cannot be used."""
+
+
+class ListenFailed(GatewayError):
+    """The address to listen on cannot be used."""
 
 
 # ---------------------------------------------------------------- control plane
@@ -206,12 +210,10 @@ class ReplyUnusable(CallError):
 class HookFailed(GatewayError):
     """A hook whose failure policy is "fail" failed. (HTTP 504 after a timeout, otherwise 502)
 
-    `outcomes` are those of the query up to this hook, in order.
+    `outcomes` are those of the query up to this hook, in order (`gateway.model.Outcome`).
     """
 
-    def __init__(
-        self, hook: str, reason: str, detail: str | None = None, *, outcomes: tuple[Outcome, ...] = ()
-    ) -> None:
+    def __init__(self, hook: str, reason: str, detail: str | None = None, *, outcomes: tuple[Any, ...] = ()) -> None:
         self.hook = hook
         self.reason = reason
         self.outcomes = outcomes
@@ -223,13 +225,21 @@ class HookFailed(GatewayError):
         return 504 if self.reason == "timeout" else 502
 
 
+class UpstreamFailed(GatewayError):
+    """The query API behind the gateway did not answer as it should. (HTTP 504 after a timeout, otherwise 502)"""
+
+    def __init__(self, detail: str | None = None, *, timed_out: bool = False) -> None:
+        super().__init__(detail)
+        self.status = 504 if timed_out else 502
+
+
 class QueryRejected(GatewayError):
     """A hook that may do so rejected the query. (HTTP 422)
 
     `problem` is the hook's problem document (RFC 9457); `outcomes` are those of the query up to this hook.
     """
 
-    def __init__(self, hook: str, problem: dict[str, Any], *, outcomes: tuple[Outcome, ...] = ()) -> None:
+    def __init__(self, hook: str, problem: dict[str, Any], *, outcomes: tuple[Any, ...] = ()) -> None:
         self.hook = hook
         self.problem = problem
         self.outcomes = outcomes

@@ -11,7 +11,7 @@ from gateway.errors import ReplyUnusable, WebhookRefused
 from gateway.model import Reason
 from gateway.model.ids import message_id
 from gateway.transport.protocol import Limits
-from gateway.wire import cloudevents, reply, retry_after, signature, trace
+from gateway.wire import cloudevents, nesting, reply, retry_after, signature, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +88,7 @@ class HookCaller:
             (signature.TIMESTAMP, str(timestamp)),
             (signature.SIGNATURE, signed),
             ("gateway-timeout-ms", str(max(1, int((deadline - loop.time()) * 1000)))),
-            ("gateway-depth", str(query.depth + 1)),
+            (nesting.DEPTH, str(query.depth + 1)),
             ("traceparent", trace.child(query.traceparent)),
         )
         if (state := trace.state(query.tracestate)) is not None:

@@ -55,7 +55,9 @@ class HookGuard:
             return result, self._outcome(hook, Status.FAILED, Reason.BREAKER_OPEN, detail=detail), None
         deadline = min(started + hook.timeout, chain_deadline)
         seen = Exchanged()
-        status, reason, detail = Status.UNCHANGED, None, None
+        status = Status.UNCHANGED
+        reason: Reason | None = None
+        detail: str | None = None
         problem: dict[str, Any] | None = None
         after = result
         try:

@@ -1,0 +1,101 @@
+"""The composition root: what a gateway is made of, in the order in which it starts."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gateway.config import Settings
+from gateway.observe.metrics import GatewayMetrics
+from gateway.pipeline import CallSettings, ChainSettings, HookCaller, HookChain, HookGuard, QueryPipeline
+from gateway.registry import OwnershipCheck, Registry, RegistryRules, WaivedOwnership
+from gateway.stores.opening import open_store
+from gateway.transport.address import AddressGuard
+from gateway.transport.client import HttpTransport
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+
+    from gateway.pipeline.query_pipeline import DataQuery, PostQuery, PreQuery
+    from gateway.transport.protocol import Transport
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """An open gateway: the registry to change, the chain to run results through, the metrics to show."""
+
+    settings: Settings
+    registry: Registry
+    chain: HookChain
+    metrics: GatewayMetrics
+    transport: Transport
+
+    def pipeline(
+        self,
+        data_query: DataQuery,
+        *,
+        pre_query: Sequence[PreQuery] = (),
+        post_query: Sequence[PostQuery] = (),
+    ) -> QueryPipeline:
+        """A `QueryPipeline` over this gateway's chain."""
+        return QueryPipeline(self.chain, data_query, pre_query=pre_query, post_query=post_query)
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: Settings | None = None,
+    *,
+    transport: Transport | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    now: Callable[[], float] = time.time,
+) -> AsyncIterator[Gateway]:
+    """A gateway for this event loop, open until the context ends.
+
+    Without `settings`, all defaults: SQLite in the working directory, calls to public addresses over https
+    only. `ssl_context` is for calls to integration servers; by default the system's authorities are trusted.
+    `transport` replaces the way calls go out altogether. `now` gives seconds since 1970.
+    Raises `StoreError` and `ConfigError`.
+    """
+    settings = settings or Settings()
+    calls = settings.calls
+    async with AsyncExitStack() as stack:
+        guard = AddressGuard(calls.allow, allow_http=calls.allow_http)
+        if transport is None:
+            transport = HttpTransport(guard, ssl_context=ssl_context)
+            stack.push_async_callback(transport.aclose)
+        rules = RegistryRules(guard, default_timeout_ms=calls.timeout_ms, max_timeout_ms=calls.max_timeout_ms)
+        ownership = OwnershipCheck(transport, origin=calls.origin) if calls.require_ownership else WaivedOwnership()
+        store = await stack.enter_async_context(open_store(settings.store.url))
+        registry = await stack.enter_async_context(Registry.open(store, rules, ownership, now=now))
+        metrics = GatewayMetrics()
+        call_settings = CallSettings(max_reply_bytes=calls.max_reply_bytes, max_json_depth=calls.max_json_depth)
+        guarded = HookGuard(HookCaller(transport, call_settings, now), gone=registry.report_gone)
+        chain_settings = ChainSettings(
+            budget=calls.budget_ms / 1000,
+            max_depth=calls.max_depth,
+            max_result_bytes=calls.max_result_bytes,
+            source=calls.source,
+        )
+        chain = HookChain(lambda: registry.snapshot, guarded, chain_settings, metrics)
+        yield Gateway(settings, registry, chain, metrics, transport)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` in a new event loop: uvloop's where it is installed, asyncio's otherwise."""
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if sys.platform != "win32":
+        try:
+            import uvloop
+        except ModuleNotFoundError:
+            pass
+        else:
+            factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main)

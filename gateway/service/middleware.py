@@ -1,0 +1,94 @@
+"""Hooks on the handlers of an existing aiohttp application."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from gateway.errors import HookFailed, QueryRejected
+from gateway.model import Query, Result
+from gateway.pipeline import provenance
+from gateway.service.results import add_provenance, drop_validators, failure_response, is_json
+from gateway.wire.nesting import DEPTH, depth_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp.typedefs import Handler, Middleware
+
+    from gateway.pipeline import HookChain
+
+    QueryOf = Callable[[web.Request], Query | Awaitable[Query | None] | None]
+
+__all__ = ["hooks_middleware", "query_of_request"]
+
+
+def query_of_request(
+    request: web.Request, query_type: str, *, capability: str | None = None, tenant: str | None = None
+) -> Query:
+    """A query of this type whose params are those in the request's URL.
+
+    Depth and trace context come from the request's headers.
+    """
+    return Query(
+        type=query_type,
+        capability=capability,
+        tenant=tenant,
+        params={**request.match_info, **request.query},
+        depth=depth_of(request.headers.get(DEPTH)),
+        traceparent=request.headers.get("traceparent"),
+        tracestate=request.headers.get("tracestate"),
+    )
+
+
+def hooks_middleware(chain: HookChain, query_of: QueryOf) -> Middleware:
+    """A middleware that runs the JSON answers of handlers through `chain`.
+
+    `query_of(request)` says what was asked (`query_of_request` helps), or `None` for requests that are no
+    queries. Only whole, uncompressed JSON answers with status 200 are results; every other answer passes as it is.
+    A failed or rejected query is answered as problem+json.
+    """
+
+    @web.middleware
+    async def run_hooks(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if not _holds_result(request, response):
+            return response
+        query = query_of(request)
+        if inspect.isawaitable(query):
+            query = await query
+        if query is None:
+            return response
+        assert isinstance(response, web.Response)
+        result = Result(_body(response), response.content_type)
+        try:
+            answer = await chain.run(query, result)
+        except (HookFailed, QueryRejected) as e:
+            return failure_response(e)
+        if answer.outcomes:
+            drop_validators(response.headers)
+            add_provenance(response.headers, provenance.headers(answer))
+        if answer.result is not result:
+            response.body = answer.result.body
+        return response
+
+    return run_hooks
+
+
+def _holds_result(request: web.Request, response: web.StreamResponse) -> bool:
+    return (
+        isinstance(response, web.Response)
+        and response.status == 200
+        and request.method != "HEAD"
+        and is_json(response.headers.get("content-type"))
+        and "content-encoding" not in response.headers
+        and isinstance(response.body, (bytes, bytearray))
+        and not response.prepared
+    )
+
+
+def _body(response: web.Response) -> bytes:
+    body = response.body
+    return body if isinstance(body, bytes) else bytes(body)  # type: ignore[arg-type]  # a bytearray, as checked
