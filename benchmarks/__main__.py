@@ -1,0 +1,40 @@
+"""`python -m benchmarks [no-hook|one-hook|lookup|all] [--quick] [--plain-asyncio] [--out FOLDER]`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks.lookup import lookup
+from benchmarks.loops import name_of_running_loop, run
+from benchmarks.no_hook import no_hook
+from benchmarks.one_hook import one_hook
+from benchmarks.report import RESULTS, machine_facts
+
+BENCHMARKS = {"no-hook": no_hook, "one-hook": one_hook, "lookup": lookup}
+
+
+async def measure(names: list[str], out: Path, *, quick: bool) -> None:
+    """Run the benchmarks named, print each report and write it to `out`."""
+    machine = machine_facts(name_of_running_loop())
+    for name in names:
+        report = await BENCHMARKS[name](quick=quick)
+        path = report.write(machine, out)
+        print(report.markdown(machine))
+        print(f"(written to {path})\n")
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure what the chain costs.")
+    parser.add_argument("which", nargs="?", default="all", choices=[*BENCHMARKS, "all"])
+    parser.add_argument("--quick", action="store_true", help="a few rounds: to see that it works, not how fast")
+    parser.add_argument("--plain-asyncio", action="store_true", help="asyncio's own loop, also where uvloop is present")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder for the tables (benchmarks/results)")
+    chosen = parser.parse_args()
+    names = list(BENCHMARKS) if chosen.which == "all" else [chosen.which]
+    run(measure(names, chosen.out, quick=chosen.quick), plain=chosen.plain_asyncio)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""A registry in memory with as many enabled hooks as wanted, and the chain over it."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from gateway.model import ApiKeyHash, Hook, Integration, SigningSecret
+from gateway.pipeline import CallSettings, HookCaller, HookChain, HookGuard
+from gateway.registry import Registry, RegistryRules
+from gateway.stores.memory import MemoryStore
+from gateway.stores.protocol import RegistryChange
+from gateway.transport import AddressGuard
+from gateway.wire import signature
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.transport import Transport
+
+PER_INTEGRATION: Final = 1_000
+TYPES: Final = ("question", "search", "form")
+
+
+def guard() -> AddressGuard:
+    """The guard of the benchmarks: plain HTTP on loopback."""
+    return AddressGuard(allow_http=True, allow=("127.0.0.0/8",))
+
+
+def capability(number: int) -> str:
+    """The capability that only the hook with this number serves."""
+    return f"capability-{number}"
+
+
+@asynccontextmanager
+async def registry_of(count: int, *, port: int = 80, path: str = "/204") -> AsyncIterator[Registry]:
+    """A registry with `count` enabled hooks; hook number n alone serves `capability(n)`."""
+    integrations = [
+        Integration(
+            id=f"in_{n}",
+            name=f"integration {n}",
+            base_url=f"http://127.0.0.1:{port}",
+            api_keys=(ApiKeyHash(f"sha256:{n}", 0.0),),
+            secrets=(SigningSecret(signature.new_secret(), 0.0),),
+        )
+        for n in range(-(-count // PER_INTEGRATION))
+    ]
+    hooks = [
+        Hook(
+            id=f"hk_{n}",
+            integration_id=f"in_{n // PER_INTEGRATION}",
+            name=f"hook{n}",
+            path=path,
+            types=frozenset({TYPES[n % len(TYPES)]}),
+            capabilities=frozenset({capability(n)}),
+            enabled=True,
+            generation=1,
+        )
+        for n in range(count)
+    ]
+    store = MemoryStore()
+    await store.commit(RegistryChange(0, 1, put_integrations=tuple(integrations), put_hooks=tuple(hooks)))
+    async with Registry.open(store, RegistryRules(guard())) as registry:
+        yield registry
+
+
+def chain_of(registry: Registry, transport: Transport) -> HookChain:
+    """The chain as the gateway composes it: signatures, guards and metrics on."""
+    guard = HookGuard(HookCaller(transport, CallSettings()), gone=registry.report_gone)
+    return HookChain(lambda: registry.snapshot, guard)
