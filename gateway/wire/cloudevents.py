@@ -28,7 +28,8 @@ _PLAIN: Final = re.compile(r"[!#$&-~]*\Z")
 
 def rfc3339(at: float) -> str:
     """`at` (seconds since 1970) as RFC 3339 in UTC with milliseconds."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(at * 1000) % 1000:03d}Z"
+    seconds, milliseconds = divmod(int(at * 1000), 1000)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds:03d}Z"
 
 
 def header_value(text: str) -> str:

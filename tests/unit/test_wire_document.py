@@ -1,0 +1,86 @@
+"""Reading and writing JSON without changing what nobody asked to change."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.wire import document
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(alphabet='ab"\\[]{}\n\u00e9', max_size=6)
+SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXTS
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3)
+    ),
+    max_leaves=20,
+)
+
+
+def depth(value: Any) -> int:
+    """How deep `value` nests, by walking it."""
+    if isinstance(value, dict):
+        return 1 + max(map(depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(depth, value), default=0)
+    return 0
+
+
+@given(value=VALUES, cap=st.integers(0, 8))
+def test_the_depth_found_in_the_bytes_is_that_of_the_value(value: Any, cap: int) -> None:
+    for body in (orjson.dumps(value), json.dumps(value, indent=1).encode()):
+        assert document.depth_exceeds(body, cap) == (depth(value) > cap)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"NaN",
+        b"[Infinity]",
+        b'{"a":1,}',
+        b"\xff",
+        b'"\xed\xa0\x80"',
+        b"\xef\xbb\xbf{}",
+        b"{}x",
+        b"'a'",
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+    ],
+)
+def test_what_is_not_standard_json_of_bounded_depth_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match="it "):
+        document.parse(body, max_depth=100)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "12345678901234567890123",
+        "-12345678901234567890123",
+        "0.1234567890123456789",
+        "1e400",
+        "1E5",
+        "-0.0",
+        "100000000000000000000.5",
+        "9007199254740993",
+        "18446744073709551616",
+    ],
+)
+def test_a_number_that_a_float_cannot_hold_survives_reading_and_writing(text: str) -> None:
+    body = b'{"a":' + text.encode() + b',"b":[1,2.5]}'
+    assert document.write(document.parse_exact(body)) == body
+
+
+@given(value=VALUES)
+def test_a_document_survives_reading_and_writing(value: Any) -> None:
+    assert document.write(document.parse_exact(orjson.dumps(value))) == orjson.dumps(value)
