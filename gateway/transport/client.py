@@ -27,10 +27,11 @@ _TICK: Final = 0.001  # seconds
 class HttpTransport:
     """HTTP/1.1 calls with keep-alive, one deadline for all of a call, and every address judged.
 
-    Connections are kept per pool and origin, at most `max_idle_per_pool` and `max_idle` in all, for
-    `idle_seconds`; the one used last is used first. A request on a kept connection that dies before any
-    byte of a reply came is sent once more on a fresh connection, under the same deadline: the server had
-    closed it for being idle. DNS answers are kept for `dns_ttl_seconds`; `resolver` replaces DNS.
+    Connections are kept per pool and origin, at most `max_idle_per_pool` and `max_idle` in all, until
+    `idle_seconds` after their last call began; the one used last is used first. A request on a kept
+    connection that dies before any byte of a reply came is sent once more on a fresh connection, under
+    the same deadline: the server had closed it for being idle. DNS answers are kept for
+    `dns_ttl_seconds`; `resolver` replaces DNS.
 
     Compression is not asked for: integration servers are mostly near, and undoing gzip takes more of the
     event loop's time than reading the bytes. A reply that is compressed nevertheless is decoded.
@@ -99,6 +100,7 @@ class HttpTransport:
             while True:
                 if connection is None:
                     connection = await self._connect(loop, endpoint, key, deadline)
+                connection.used_at = now
                 waiter = connection.send(head, body, deadline, limits)
                 try:
                     return await waiter
@@ -167,12 +169,12 @@ class HttpTransport:
         while stack:
             connection = stack.pop()
             self._idle_count -= 1
-            if connection.usable and now - connection.idle_since < self._idle_seconds:
+            if connection.usable and now - connection.used_at < self._idle_seconds:
                 return connection
             connection.abort()
         return None
 
-    def _keep(self, connection: Connection, now: float) -> None:
+    def _keep(self, connection: Connection) -> None:
         stack = self._idle.get(connection.key)
         if stack is None:
             stack = self._idle[connection.key] = []
@@ -181,7 +183,6 @@ class HttpTransport:
             return
         if self._idle_count >= self._max_idle:
             self._drop_one()
-        connection.idle_since = now
         stack.append(connection)
         self._idle_count += 1
         if self._sweep_timer is None:
@@ -208,10 +209,16 @@ class HttpTransport:
         loop = asyncio.get_running_loop()
         oldest = loop.time() - self._idle_seconds + _TICK
         for key, stack in list(self._idle.items()):
-            while stack and stack[0].idle_since <= oldest:
-                stack.pop(0).abort()
-                self._idle_count -= 1
-            if not stack:
+            fresh = []
+            for connection in stack:
+                if connection.used_at > oldest:
+                    fresh.append(connection)
+                else:
+                    self._idle_count -= 1
+                    connection.abort()
+            if fresh:
+                self._idle[key] = fresh
+            else:
                 del self._idle[key]
         self._sweep_timer = loop.call_later(self._idle_seconds, self._sweep) if self._idle else None
 

@@ -22,8 +22,8 @@ _TIMER_SLACK: Final = 0.001  # seconds; uvloop's clock ticks in milliseconds
 class Connection(asyncio.Protocol):
     """An open connection that does one exchange at a time, over and over.
 
-    `on_idle` is called when a response is complete and another exchange may follow, with the loop's time;
-    `on_lost` when the connection is gone. Between exchanges any byte from the other side closes it: an
+    `on_idle` is called when a response is complete and another exchange may follow; `on_lost` when the
+    connection is gone. Between exchanges any byte from the other side closes it: an
     answer that nobody asked for must never meet the next question.
     """
 
@@ -37,21 +37,21 @@ class Connection(asyncio.Protocol):
         "_timer_at",
         "_transport",
         "_waiter",
-        "idle_since",
         "key",
         "usable",
+        "used_at",
     )
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         key: tuple[str, str, str, int],
-        on_idle: Callable[[Connection, float], None],
+        on_idle: Callable[[Connection], None],
         on_lost: Callable[[Connection], None],
     ) -> None:
         self.key = key
         self.usable = False  # open, and nothing has happened that forbids another exchange
-        self.idle_since = 0.0
+        self.used_at = 0.0  # loop time; for the pool
         self._loop = loop
         self._on_idle = on_idle
         self._on_lost = on_lost
@@ -170,7 +170,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         # Bytes that are still unsent belong to a request that was answered before it was read.
         if self._reader.keep and self.usable and transport is not None and not transport.get_write_buffer_size():
-            self._on_idle(self, self._loop.time())
+            self._on_idle(self)
         else:
             self.abort()
         waiter.set_result(response)

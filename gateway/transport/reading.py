@@ -31,7 +31,6 @@ class ResponseReader:
 
     __slots__ = (
         "_body",
-        "_body_limit",
         "_chunked",
         "_error",
         "_head_left",
@@ -60,22 +59,22 @@ class ResponseReader:
         self.in_head = True
         self.until_close = False  # the body ends where the connection ends
         self.keep = True  # once complete: whether another response may follow on this connection
+        self._body: bytes | bytearray = b""
+        self._chunked = False
+        self._error: CallError | None = None
         self._headers: list[tuple[bytes, bytes]] = []
+        self._inflater: Inflater | None = None
         self._interim = False
         self._names: dict[bytes, str] = {}
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
 
     def begin(self, limits: Limits) -> None:
         """A request was sent: what comes now is its response."""
-        self.began = self.complete = self.until_close = self._chunked = self._version_seen = False
+        self.began = self.complete = self._chunked = False
         self.in_head = self.keep = True
         self._limits = limits
         self._head_left = limits.head
-        self._body_limit = limits.body
-        self._interim_count = self._received = self._wire = 0
-        self._inflater: Inflater | None = None
-        self._error: CallError | None = None
-        self._body: bytes | bytearray = b""
+        self._interim_count = self._received = 0
 
     def feed(self, data: bytes) -> bool:
         """Read on; whether the response is complete. Raises `CallError`, then nothing more can be read."""
@@ -83,9 +82,8 @@ class ResponseReader:
         assert parser is not None
         if not self.began:
             self.began = True
-            if data.startswith(_STATUS_LINE):
-                self._version_seen = True
-            elif data[0] != 0x48:  # "H"; the parser would skip line ends, and it knows RTSP and ICE
+            self._version_seen = data.startswith(_STATUS_LINE)
+            if data[0] != 0x48:  # "H"; the parser would skip line ends, and it knows RTSP and ICE
                 raise ProtocolViolated("The reply does not begin with an HTTP/1.1 status line.")
         try:
             if not self.in_head:
@@ -105,13 +103,15 @@ class ResponseReader:
 
     def response(self) -> Response:
         """The response that is complete. Raises `ProtocolViolated` if its compressed body is not whole."""
-        if self._inflater is not None and self._received:
-            self._inflater.finish()
+        if self._inflater is not None:
+            if self._received:
+                self._inflater.finish()
+            self._inflater = None
         body = self._body
         self._body = b""
-        return Response(
-            self._status, self._response_headers, body if isinstance(body, bytes) else bytes(body), self._received
-        )
+        if isinstance(body, bytearray):
+            body = bytes(body)
+        return Response(self._status, self._response_headers, body, self._received)
 
     def close(self) -> None:
         """Let go of the parser, which holds this object's methods, and of what was read."""
@@ -155,8 +155,8 @@ class ResponseReader:
                     self._expect_chunks(value)
                 else:
                     self._expect_coding(value)
-        if length is not None and length > self._body_limit:
-            self._refuse(ReplyTooLarge(f"The body of the reply is larger than {self._body_limit} bytes."))
+        if length is not None and length > self._limits.body:
+            self._refuse(ReplyTooLarge(f"The body of the reply is larger than {self._limits.body} bytes."))
         if status < 200:
             self._count_interim(status, framed=length is not None or self._chunked)
             return
@@ -172,8 +172,8 @@ class ResponseReader:
     def on_body(self, piece: bytes) -> None:
         """The next bytes of the body."""
         self._received += len(piece)
-        if self._received > self._body_limit:
-            self._refuse(ReplyTooLarge(f"The body of the reply is larger than {self._body_limit} bytes."))
+        if self._received > self._limits.body:
+            self._refuse(ReplyTooLarge(f"The body of the reply is larger than {self._limits.body} bytes."))
         if self._inflater is not None:
             try:
                 piece = self._inflater.feed(piece)
@@ -247,11 +247,12 @@ class ResponseReader:
         if self._chunked or codings.lower() != "chunked":
             self._refuse(ProtocolViolated("The reply has a transfer encoding other than chunked."))
         self._chunked = True
+        self._wire = 0
 
     def _expect_coding(self, codings: str) -> None:
         if self._inflater is not None:
             self._refuse(ProtocolViolated("The reply has more than one content encoding."))
         try:
-            self._inflater = inflater_for(codings, self._body_limit)
+            self._inflater = inflater_for(codings, self._limits.body)
         except CallError as error:
             self._refuse(error)

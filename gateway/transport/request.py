@@ -44,25 +44,19 @@ class HeadWriter:
         """
         if method not in _METHODS:
             raise CallError(f"The method {method!r} is not one of {', '.join(sorted(_METHODS))}.")
-        lines = [f"{method} {endpoint.target} HTTP/1.1\r\nhost: {endpoint.authority}"]
         names = self._names
-        for name, value in headers:
-            if name not in names:
-                self._judge(name)
-            lines.append(f"{name}: {value}")
-        if length or method not in _BODILESS:
-            lines.append(f"content-length: {length}")
-        count = len(lines) + 2
-        lines.append("\r\n")
+        lines = [f"{name}: {value}\r\n" if name in names else self._line(name, value) for name, value in headers]
+        framing = f"content-length: {length}\r\n" if length or method not in _BODILESS else ""
+        text = f"{method} {endpoint.target} HTTP/1.1\r\nhost: {endpoint.authority}\r\n{framing}{''.join(lines)}\r\n"
         try:
-            head = "\r\n".join(lines).encode("ascii")
+            head = text.encode("ascii")
         except UnicodeEncodeError:
             raise CallError("A header of the call has a character outside ASCII and was not sent.") from None
-        if head.translate(None, _VISIBLE) != b"\r\n" * count:
+        if head.translate(None, _VISIBLE) != b"\r\n" * (len(lines) + (4 if framing else 3)):
             raise CallError("A header of the call has a control character or a line break and was not sent.")
         return head
 
-    def _judge(self, name: str) -> None:
+    def _line(self, name: str, value: str) -> str:
         if not _TOKEN.fullmatch(name):
             raise CallError("A header name of the call is not a valid name and was not sent.")
         if name.lower() in _OWN:
@@ -70,3 +64,4 @@ class HeadWriter:
         if len(self._names) >= _NAMES_KEPT:
             self._names.clear()
         self._names.add(name)
+        return f"{name}: {value}\r\n"
