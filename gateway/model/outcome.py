@@ -47,7 +47,7 @@ class Outcome:
     `hook` and `integration` are names, `hook_id` and `integration_id` the ids; `generation` is the hook's.
     `milliseconds` is the time spent on it; `bytes_out` and `bytes_in` are body bytes sent and received;
     `changed` says whether the result after it differs from the one before. `detail` is a sentence for the
-    hook's owner, without any body.
+    hook's owner, without any body. `fatal`: it failed, and the query failed with it (failure policy `fail`).
     """
 
     hook: str
@@ -62,3 +62,4 @@ class Outcome:
     bytes_in: int = 0
     changed: bool = False
     detail: str | None = None
+    fatal: bool = False

@@ -92,6 +92,7 @@ class HookGuard:
             bytes_in=seen.received,
             changed=after is not result,
             detail=detail,
+            fatal=hook.fail and status is Status.FAILED,
         )
         return after, outcome, problem
 
@@ -114,6 +115,7 @@ class HookGuard:
             integration_id=hook.integration_id,
             generation=hook.generation,
             detail=detail,
+            fatal=hook.fail and status is Status.FAILED,
         )
 
     def _react(self, hook: BoundHook, error: CallError, now: float) -> None:

@@ -1,0 +1,166 @@
+"""The gateway's metrics for Prometheus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from gateway.model import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gateway.model import Outcome, Query, Reason
+
+__all__ = ["CONTENT_TYPE", "GatewayMetrics"]
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+# From a hook next door to the operator's ceiling; the default limits, 1 s and 2 s, are bounds of their own.
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+MAX_HOOKS: Final = 10_000
+
+
+class GatewayMetrics:
+    """Counts what the data path tells it: an `Observer`.
+
+    Every instance has a Prometheus registry of its own, so that two gateways in one process do not mix.
+    Series are made when a hook has its first outcome. They end with `forget` or `keep_only`; past `max_hooks`
+    those of the hook seen first end, so that names which come and go cannot fill the memory.
+    Use it from one thread, but for `render`.
+    """
+
+    def __init__(self, *, max_hooks: int = MAX_HOOKS) -> None:
+        self._max_hooks = max_hooks
+        self._hooks: dict[tuple[str, str], _HookSeries] = {}
+        self._http: dict[tuple[str, int], Counter] = {}
+        self._in_flight = 0
+        self._registry = CollectorRegistry()
+        self._calls = Counter(
+            "gateway_hook_calls",
+            "What became of hooks, by outcome and reason; skipped ones too.",
+            ("integration", "hook", "outcome", "reason"),
+            registry=self._registry,
+        )
+        self._call_seconds = Histogram(
+            "gateway_hook_call_seconds",
+            "Seconds that calls to a hook took, failed ones too.",
+            ("integration", "hook"),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._fail_open = Counter(
+            "gateway_fail_open",
+            "Failures of a hook that queries went on without.",
+            ("integration", "hook"),
+            registry=self._registry,
+        )
+        self._chain_seconds = Histogram(
+            "gateway_chain_seconds",
+            "Seconds that all hooks of a query took together.",
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        Gauge(
+            "gateway_calls_in_flight",
+            "Queries whose hooks are being called now; each has one call at a time.",
+            registry=self._registry,
+        ).set_function(lambda: self._in_flight)
+        self._generation = Gauge(
+            "gateway_snapshot_generation",
+            "The generation of the registry that queries see.",
+            registry=self._registry,
+        )
+        self._enabled = Gauge(
+            "gateway_hooks_enabled",
+            "Hooks that queries may be sent to now.",
+            registry=self._registry,
+        )
+        self._requests = Counter(
+            "gateway_http_requests",
+            "HTTP requests answered, by API (control, gateway) and status.",
+            ("api", "status"),
+            registry=self._registry,
+        )
+
+    def watch(self, *, generation: Callable[[], int], hooks_enabled: Callable[[], int]) -> None:
+        """Ask these for the snapshot's generation and size at each `render` (which may be on another thread)."""
+        self._generation.set_function(generation)
+        self._enabled.set_function(hooks_enabled)
+
+    # ------------------------------------------------------------ the data path tells
+
+    def chain_started(self) -> None:
+        """A chain begins."""
+        self._in_flight += 1
+
+    def chain_finished(self, seconds: float) -> None:
+        """A chain ended after `seconds`."""
+        self._in_flight -= 1
+        self._chain_seconds.observe(seconds)
+
+    def outcome(self, query: Query, outcome: Outcome) -> None:  # noqa: ARG002  the seam's signature
+        """This became of one hook."""
+        series = self._hooks.get((outcome.integration, outcome.hook))
+        if series is None:
+            series = self._begin(outcome.integration, outcome.hook)
+        status, reason = outcome.status, outcome.reason
+        counter = series.calls.get((status, reason))
+        if counter is None:
+            counter = self._calls.labels(
+                outcome.integration, outcome.hook, status.value, "" if reason is None else reason.value
+            )
+            series.calls[status, reason] = counter
+        counter.inc()
+        if status is not Status.SKIPPED:
+            if outcome.milliseconds:  # else it failed before it was called
+                series.seconds.observe(outcome.milliseconds / 1000)
+            if status is Status.FAILED and not outcome.fatal:
+                series.fail_open.inc()
+
+    def http_request(self, api: str, status: int) -> None:
+        """One HTTP request to `api` (`control` or `gateway`) was answered with `status`."""
+        counter = self._http.get((api, status))
+        if counter is None:
+            counter = self._http[api, status] = self._requests.labels(api, str(status))
+        counter.inc()
+
+    # ------------------------------------------------------------ the series of hooks
+
+    def forget(self, integration: str, hook: str) -> None:
+        """End the series of a hook that was removed. Nothing happens if it has none."""
+        series = self._hooks.pop((integration, hook), None)
+        if series is None:
+            return
+        for status, reason in series.calls:
+            self._calls.remove(integration, hook, status.value, "" if reason is None else reason.value)
+        self._call_seconds.remove(integration, hook)
+        self._fail_open.remove(integration, hook)
+
+    def keep_only(self, hooks: Iterable[tuple[str, str]]) -> None:
+        """End the series of all hooks but these, given as names `(integration, hook)`."""
+        for integration, hook in self._hooks.keys() - set(hooks):
+            self.forget(integration, hook)
+
+    def _begin(self, integration: str, hook: str) -> _HookSeries:
+        if len(self._hooks) >= self._max_hooks:
+            self.forget(*next(iter(self._hooks)))
+        series = _HookSeries(self._call_seconds.labels(integration, hook), self._fail_open.labels(integration, hook))
+        self._hooks[integration, hook] = series
+        return series
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format; its media type is `CONTENT_TYPE`. May run on another thread."""
+        return generate_latest(self._registry)
+
+
+class _HookSeries:
+    """The series of one hook, looked up once: to find them by labels costs more than to count."""
+
+    __slots__ = ("calls", "fail_open", "seconds")
+
+    def __init__(self, seconds: Histogram, fail_open: Counter) -> None:
+        self.calls: dict[tuple[Status, Reason | None], Counter] = {}
+        self.seconds = seconds
+        self.fail_open = fail_open
