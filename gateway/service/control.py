@@ -1,0 +1,105 @@
+"""The control API as one aiohttp application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from gateway import __version__
+from gateway.service import openapi
+from gateway.service.auth import Authenticator
+from gateway.service.endpoint import add_operations
+from gateway.service.problem import problem_middleware
+from gateway.service.routes.hooks import HookRoutes
+from gateway.service.routes.integrations import IntegrationRoutes
+from gateway.service.routes.meta import MetaRoutes
+from gateway.service.routes.query import QueryRoutes
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Sequence
+
+    from gateway.observe.metrics import GatewayMetrics
+    from gateway.pipeline import QueryPipeline
+    from gateway.registry import Registry
+    from gateway.service.endpoint import Operation
+
+__all__ = ["MAX_BODY_BYTES", "control_app", "control_document", "control_operations"]
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+
+_DESCRIPTION: Final = """\
+Register integration servers, declare, enable and disable their hooks.
+
+Errors are `application/problem+json` (RFC 9457). Times are RFC 3339 in UTC; durations say their unit in \
+the name. Unknown members and unknown query parameters are refused with 422."""
+
+_TAGS: Final = {
+    "integrations": "Tier one: integration servers, by the operator.",
+    "hooks": "Tier two: their webhooks, by the integration servers themselves.",
+    "queries": "Running queries.",
+    "gateway": "The gateway itself.",
+}
+
+_HEADERS: Final = {
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+def control_app(
+    registry: Registry,
+    *,
+    operator_keys: Collection[str],
+    metrics: GatewayMetrics,
+    pipeline: QueryPipeline | None = None,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    ready: Callable[[], Awaitable[None]] | None = None,
+) -> web.Application:
+    """The control API over `registry`.
+
+    `pipeline`: where one is given, `POST /v1/query` runs it. `max_body_bytes` caps request bodies, also
+    after decompression. `ready` returns if the gateway can do its work and raises a `GatewayError` if not; by
+    default it asks the registry's store. Raises `ConfigError` for an operator key that cannot be sent.
+    """
+    keys = Authenticator(operator_keys, registry)
+    app = web.Application(middlewares=[problem_middleware], client_max_size=max_body_bytes)
+    app.on_response_prepare.append(_harden)
+    add_operations(app, control_operations(registry, metrics=metrics, pipeline=pipeline, ready=ready), keys)
+    return app
+
+
+def control_operations(
+    registry: Registry,
+    *,
+    metrics: GatewayMetrics,
+    pipeline: QueryPipeline | None = None,
+    ready: Callable[[], Awaitable[None]] | None = None,
+) -> list[Operation[Any, Any]]:
+    """Every operation of the control API, described and ready to be called."""
+    operations: list[Operation[Any, Any]] = [
+        *IntegrationRoutes(registry).operations(),
+        *HookRoutes(registry).operations(),
+    ]
+    if pipeline is not None:
+        operations += QueryRoutes(pipeline).operations()
+    meta = MetaRoutes(registry, metrics, ready or registry.ping, lambda: control_document(operations))
+    operations += meta.operations()
+    return operations
+
+
+def control_document(operations: Sequence[Operation[Any, Any]]) -> dict[str, Any]:
+    """The OpenAPI document of the control API."""
+    return openapi.document(
+        operations, version=__version__, name="Query hook gateway", description=_DESCRIPTION, tags=_TAGS
+    )
+
+
+async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
+    """Headers that hold for every answer, unless a handler said otherwise."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["server"] = "gateway"

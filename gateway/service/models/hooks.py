@@ -1,0 +1,209 @@
+"""Hooks as the control API takes and gives them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ConfigDict, Field, RootModel
+
+from gateway.registry import HookChoice, HookDraft
+from gateway.service.models.base import ApiModel, Time, listed, rfc3339, to_model
+from gateway.service.models.fields import (
+    MAX_LEASE_SECONDS,
+    DeliveryForm,
+    HookName,
+    HookPath,
+    Id,
+    NextCursor,
+    Order,
+    Policy,
+    ReasonText,
+    Text,
+    TimeoutMs,
+    Version,
+    Words,
+)
+
+if TYPE_CHECKING:
+    from gateway.model import Hook
+
+__all__ = [
+    "HookChange",
+    "HookPage",
+    "HookRequest",
+    "HookSet",
+    "HookView",
+    "HooksChanged",
+    "ManyToDisable",
+    "ManyToEnable",
+    "ToDisable",
+    "ToEnable",
+]
+
+_ALL = "null: all that the envelope allows."
+
+
+class HookRequest(ApiModel):
+    """What an integration server says of one of its hooks."""
+
+    name: HookName
+    path: HookPath
+    types: Words | None = Field(default=None, description=f"The query types it serves; {_ALL}", examples=[["search"]])
+    capabilities: Words | None = Field(
+        default=None, description=f"The capabilities it serves; {_ALL}", examples=[["prices"]]
+    )
+    tenants: Words | None = Field(default=None, description=f"The tenants it serves; {_ALL}", examples=[["acme"]])
+    order: Order = 0
+    timeout_ms: TimeoutMs | None = Field(default=None)
+    failure_policy: Policy = "ignore"
+    delivery: DeliveryForm = "structured"
+
+    def draft(self) -> HookDraft:
+        """The same for the registry."""
+        return HookDraft(**to_model(self.model_dump()))
+
+
+class HookSet(RootModel[list[HookRequest]]):
+    """All hooks of an integration: those not named here are removed, those of the same name keep their id."""
+
+    root: list[HookRequest] = Field(max_length=1000)
+
+
+class HookChange(ApiModel):
+    """A merge patch (RFC 7396): what is left out stays; null, where allowed, is the default."""
+
+    # The factories make a field optional without a default in the schema; their values are never read.
+    name: HookName = Field(default_factory=str)
+    path: HookPath = Field(default_factory=str)
+    types: Words | None = Field(
+        default_factory=lambda: None, description=f"The query types it serves; {_ALL}", examples=[["search"]]
+    )
+    capabilities: Words | None = Field(
+        default_factory=lambda: None, description=f"The capabilities it serves; {_ALL}", examples=[["prices"]]
+    )
+    tenants: Words | None = Field(
+        default_factory=lambda: None, description=f"The tenants it serves; {_ALL}", examples=[["acme"]]
+    )
+    order: Order = Field(default_factory=int)
+    timeout_ms: TimeoutMs | None = Field(default_factory=lambda: None)
+    failure_policy: Policy = Field(default_factory=lambda: "ignore")
+    delivery: DeliveryForm = Field(default_factory=lambda: "structured")
+
+    def given(self) -> dict[str, Any]:
+        """The fields that were sent, for the registry."""
+        return to_model(self.model_dump(exclude_unset=True))
+
+
+class HookView(ApiModel):
+    """A hook: what its owner declared, and what it is doing."""
+
+    id: Id
+    integration_id: Id = Field(examples=["int_1c9d7x2k4m6p8q0r"])
+    name: HookName
+    path: HookPath
+    types: list[str] | None = Field(description=f"The query types it serves; {_ALL}", examples=[["search"]])
+    capabilities: list[str] | None = Field(description=f"The capabilities it serves; {_ALL}", examples=[["prices"]])
+    tenants: list[str] | None = Field(description=f"The tenants it serves; {_ALL}", examples=[None])
+    order: Order
+    timeout_ms: int | None = Field(description="Its time limit; null: the gateway's default.", examples=[500])
+    failure_policy: Policy
+    delivery: DeliveryForm
+    enabled: bool = Field(description="Whether it is called.", examples=[True])
+    state: Literal["enabled", "disabled"] = Field(description="What it is doing.", examples=["enabled"])
+    generation: int = Field(description="The registry generation of its last change.", examples=[17])
+    reason: str | None = Field(description="Why it is disabled.", examples=[None])
+    lease_expires_at: Time | None = Field(description="When it ends by itself, unless it is enabled again before.")
+    version: Version
+    created_at: Time
+    updated_at: Time
+
+    @classmethod
+    def of(cls, hook: Hook) -> HookView:
+        """The view of a hook."""
+        return cls(
+            id=hook.id,
+            integration_id=hook.integration_id,
+            name=hook.name,
+            path=hook.path,
+            types=listed(hook.types),
+            capabilities=listed(hook.capabilities),
+            tenants=listed(hook.tenants),
+            order=hook.order,
+            timeout_ms=hook.timeout_ms,
+            failure_policy=hook.failure_policy.value,
+            delivery=hook.delivery.value,
+            enabled=hook.enabled,
+            state=hook.state.value,
+            generation=hook.generation,
+            reason=hook.reason,
+            lease_expires_at=None if hook.lease_expires_at is None else rfc3339(hook.lease_expires_at),
+            version=hook.version,
+            created_at=rfc3339(hook.created_at),
+            updated_at=rfc3339(hook.updated_at),
+        )
+
+
+class HookPage(ApiModel):
+    """A page of hooks, sorted by integration name, order and name."""
+
+    items: list[HookView] = Field(description="The hooks.")
+    next_cursor: NextCursor
+
+
+class HooksChanged(HookPage):
+    """The hooks that a bulk change was about, as they are now."""
+
+    generation: int = Field(description="The registry generation since which this holds.", examples=[18])
+
+
+class ToEnable(ApiModel):
+    """How to enable."""
+
+    lease_seconds: float | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_LEASE_SECONDS,
+        description="Disable it by itself after this time, unless it is enabled again before; null: no end.",
+        examples=[300],
+    )
+
+
+class ToDisable(ApiModel):
+    """How to disable."""
+
+    drain: bool = Field(
+        default=False, description="Answer only once no call made before is in flight any more.", examples=[True]
+    )
+    reason: ReasonText | None = Field(default=None)
+
+
+class _Choice(ApiModel):
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": [name]} for name in ("ids", "types", "capabilities")]}
+    )
+
+    ids: list[Text] = Field(
+        default_factory=list,
+        min_length=1,
+        max_length=1000,
+        description="These very hooks.",
+        examples=[["hk_3f8k2m9q4r7t1v5x"]],
+    )
+    types: Words = Field(
+        default_factory=list, description="Hooks that serve any of these query types.", examples=[["search"]]
+    )
+    capabilities: Words = Field(
+        default_factory=list, description="Hooks that serve any of these capabilities.", examples=[["prices"]]
+    )
+
+    def choice(self) -> HookChoice:
+        """The same for the registry: what is given must all fit."""
+        return HookChoice(**{name: frozenset(getattr(self, name)) or None for name in ("ids", "types", "capabilities")})
+
+
+class ManyToEnable(_Choice, ToEnable):
+    """Which hooks to enable (at least one of ids, types, capabilities; all that are given must fit), and how."""
+
+
+class ManyToDisable(_Choice, ToDisable):
+    """Which hooks to disable (at least one of ids, types, capabilities; all that are given must fit), and how."""

@@ -1,0 +1,230 @@
+"""Integrations as the control API takes and gives them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, RootModel
+
+from gateway.model import Envelope
+from gateway.registry import IntegrationDraft
+from gateway.service.models.base import ApiModel, Time, listed, rfc3339, to_model
+from gateway.service.models.fields import (
+    MAX_LEASE_SECONDS,
+    BaseUrl,
+    Enabled,
+    HealthPath,
+    Id,
+    IntegrationName,
+    MaxTimeoutMs,
+    NextCursor,
+    Policy,
+    Priority,
+    Version,
+    Words,
+)
+
+if TYPE_CHECKING:
+    from gateway.model import Integration
+    from gateway.registry import Registered, Rotated
+
+__all__ = [
+    "CredentialOrder",
+    "EnvelopeDraft",
+    "EnvelopeView",
+    "IntegrationChange",
+    "IntegrationPage",
+    "IntegrationRequest",
+    "IntegrationView",
+    "NewCredential",
+    "NewIntegration",
+]
+
+_ALLOWED = "null allows any."
+
+
+class EnvelopeDraft(ApiModel):
+    """The ceiling of what an integration's hooks may do. In a change, what is left out stays."""
+
+    types: Words | None = Field(
+        default=None, description=f"The query types it may serve; {_ALLOWED}", examples=[["search"]]
+    )
+    capabilities: Words | None = Field(
+        default=None, description=f"The capabilities it may serve; {_ALLOWED}", examples=[["prices"]]
+    )
+    tenants: Words | None = Field(
+        default=None, description=f"The tenants it may serve; {_ALLOWED}", examples=[["acme"]]
+    )
+    max_timeout_ms: MaxTimeoutMs | None = Field(default=None)
+    failure_policy: Policy = "ignore"
+    may_reject: bool = Field(default=False, description="Whether a 422 of a hook rejects the query.", examples=[False])
+    signed_replies: bool = Field(
+        default=False, description="Whether a reply without a valid signature is a failure.", examples=[False]
+    )
+
+    def given(self) -> dict[str, Any]:
+        """The fields that were sent, as `gateway.model.Envelope` has them."""
+        return to_model(self.model_dump(exclude_unset=True))
+
+
+class IntegrationRequest(ApiModel):
+    """What an operator says of a new integration server."""
+
+    name: IntegrationName
+    base_url: BaseUrl
+    priority: Priority = 0
+    envelope: EnvelopeDraft = Field(default_factory=EnvelopeDraft, description="The ceiling of what its hooks may do.")
+    health_path: HealthPath | None = Field(default=None)
+    enabled: Enabled = True
+
+    def draft(self) -> IntegrationDraft:
+        """The same for the registry."""
+        return IntegrationDraft(
+            name=self.name,
+            base_url=self.base_url,
+            priority=self.priority,
+            envelope=Envelope(**self.envelope.given()),
+            health_path=self.health_path,
+            enabled=self.enabled,
+        )
+
+
+class IntegrationChange(ApiModel):
+    """A merge patch (RFC 7396): what is left out stays; null, where allowed, is the default."""
+
+    # The factories make a field optional without a default in the schema; their values are never read.
+    name: IntegrationName = Field(default_factory=str)
+    base_url: BaseUrl = Field(default_factory=str)
+    priority: Priority = Field(default_factory=int)
+    envelope: EnvelopeDraft = Field(default_factory=EnvelopeDraft, description="Merged into the present envelope.")
+    health_path: HealthPath | None = Field(default_factory=lambda: None)
+    enabled: Enabled = Field(default_factory=bool)
+
+    def given(self) -> dict[str, Any]:
+        """The fields that were sent, for the registry."""
+        values = {name: getattr(self, name) for name in self.model_fields_set}
+        if "envelope" in values:
+            values["envelope"] = self.envelope.given()
+        return values
+
+
+class EnvelopeView(ApiModel):
+    """The ceiling of what an integration's hooks may do; null allows any."""
+
+    types: list[str] | None = Field(description="The query types it may serve.", examples=[["search"]])
+    capabilities: list[str] | None = Field(description="The capabilities it may serve.", examples=[["prices"]])
+    tenants: list[str] | None = Field(description="The tenants it may serve.", examples=[None])
+    max_timeout_ms: int | None = Field(description="The highest time limit of a hook.", examples=[2000])
+    failure_policy: Literal["ignore", "fail"] = Field(
+        description="The most severe policy of a hook.", examples=["ignore"]
+    )
+    may_reject: bool = Field(description="Whether a 422 of a hook rejects the query.", examples=[False])
+    signed_replies: bool = Field(description="Whether an unsigned reply is a failure.", examples=[False])
+
+    @classmethod
+    def of(cls, envelope: Envelope) -> EnvelopeView:
+        """The view of an envelope."""
+        return cls(
+            types=listed(envelope.types),
+            capabilities=listed(envelope.capabilities),
+            tenants=listed(envelope.tenants),
+            max_timeout_ms=envelope.max_timeout_ms,
+            failure_policy=envelope.failure_policy.value,
+            may_reject=envelope.may_reject,
+            signed_replies=envelope.signed_replies,
+        )
+
+
+class IntegrationView(ApiModel):
+    """A registered integration server, without its credentials."""
+
+    id: Id = Field(examples=["int_1c9d7x2k4m6p8q0r"])
+    name: IntegrationName
+    base_url: BaseUrl
+    priority: Priority
+    envelope: EnvelopeView
+    health_path: str | None = Field(description="Where it answers health checks.", examples=["/health"])
+    enabled: Enabled
+    version: Version
+    created_at: Time
+    updated_at: Time
+
+    @classmethod
+    def of(cls, integration: Integration) -> IntegrationView:
+        """The view of an integration."""
+        return cls(**_viewed(integration))
+
+
+class NewIntegration(IntegrationView):
+    """A new integration with its credentials, shown this once."""
+
+    api_key: str = Field(description="Its key for this API. Not shown again.", examples=["gwk_…"])
+    secret: str = Field(description="Signs the calls (Standard Webhooks). Not shown again.", examples=["whsec_…"])
+
+    @classmethod
+    def made(cls, registered: Registered) -> NewIntegration:
+        """The view of what the registry just made."""
+        return cls(**_viewed(registered.integration), api_key=registered.api_key, secret=registered.secret)
+
+
+class IntegrationPage(ApiModel):
+    """A page of integrations, sorted by name."""
+
+    items: list[IntegrationView] = Field(description="The integrations.")
+    next_cursor: NextCursor
+
+
+class CredentialOrder(ApiModel):
+    """Which credential is to be replaced."""
+
+    what: Literal["api_key", "secret"] = Field(description="The one to replace.", examples=["secret"])
+    grace_seconds: float = Field(
+        default=3600,
+        ge=0,
+        le=MAX_LEASE_SECONDS,
+        description="How long the old one holds beside the new one; 0 ends it at once.",
+        examples=[3600],
+    )
+
+
+class NewApiKey(ApiModel):
+    """A new API key, shown this once."""
+
+    what: Literal["api_key"] = Field(description="What was replaced.", examples=["api_key"])
+    api_key: str = Field(description="The new key.", examples=["gwk_…"])
+    previous_expires_at: Time | None = Field(description="Until when the old one holds; null: it ended at once.")
+
+
+class NewSecret(ApiModel):
+    """A new signing secret, shown this once."""
+
+    what: Literal["secret"] = Field(description="What was replaced.", examples=["secret"])
+    secret: str = Field(description="The new secret.", examples=["whsec_…"])
+    previous_expires_at: Time | None = Field(description="Until when the old one holds; null: it ended at once.")
+
+
+class NewCredential(RootModel[NewApiKey | NewSecret]):
+    """The new credential, shown this once."""
+
+    @classmethod
+    def made(cls, what: Literal["api_key", "secret"], rotated: Rotated) -> NewCredential:
+        """The view of what the registry just made."""
+        until = None if rotated.previous_expires_at is None else rfc3339(rotated.previous_expires_at)
+        if what == "api_key":
+            return cls(NewApiKey(what=what, api_key=rotated.value, previous_expires_at=until))
+        return cls(NewSecret(what=what, secret=rotated.value, previous_expires_at=until))
+
+
+def _viewed(integration: Integration) -> dict[str, Any]:
+    return {
+        "id": integration.id,
+        "name": integration.name,
+        "base_url": integration.base_url,
+        "priority": integration.priority,
+        "envelope": EnvelopeView.of(integration.envelope),
+        "health_path": integration.health_path,
+        "enabled": integration.enabled,
+        "version": integration.version,
+        "created_at": rfc3339(integration.created_at),
+        "updated_at": rfc3339(integration.updated_at),
+    }
