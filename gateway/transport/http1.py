@@ -125,18 +125,23 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         try:
-            complete = self._reader.feed(data)
+            response = self._reader.feed(data)
         except CallError as error:
             self.fail(error)
             return
-        if complete:
-            self._succeed()
+        if response is not None:
+            self._succeed(response)
 
     def eof_received(self) -> None:
         """The other side sends no more: that is the end of a body without a length."""
         self.usable = False
         if self._waiter is not None and self._reader.until_close:
-            self._succeed()
+            try:
+                response = self._reader.finish()
+            except CallError as error:
+                self.fail(error)
+            else:
+                self._succeed(response)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, by us, by an orderly end or by a reset (`exc`)."""
@@ -155,14 +160,9 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------ the end of an exchange
 
-    def _succeed(self) -> None:
+    def _succeed(self, response: Response) -> None:
         waiter = self._waiter
         assert waiter is not None
-        try:
-            response = self._reader.response()
-        except CallError as error:
-            self.fail(error)
-            return
         self._waiter = None
         if waiter.done():  # given up in this very turn of the loop
             self.abort()

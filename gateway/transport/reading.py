@@ -8,6 +8,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 
 from gateway.errors import CallError, ProtocolViolated, ReplyTooLarge
 from gateway.transport.decoding import Inflater, inflater_for
+from gateway.transport.familiar import FamiliarHead
 from gateway.transport.protocol import Limits, Response
 
 __all__ = ["ResponseReader"]
@@ -16,12 +17,13 @@ _INTERIM_REPLIES: Final = 8  # 100 Continue, 103 Early Hints, …: more than the
 _STATUS_LINE: Final = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _WEIGHED: Final = frozenset({"content-length", "transfer-encoding", "content-encoding"})
+_LESSONS: Final = 8  # heads learned without ever seeing one again, before giving up on this connection
 _NAMES_KEPT: Final = 64
 _NAME_KEPT: Final = 64  # bytes
 
 
 class ResponseReader:
-    """Reads the responses of one connection. `begin` before each, `feed` until it is complete, then `response`.
+    """Reads the responses of one connection. `begin` before each, then `feed` until it is complete.
 
     The parser (llhttp) is strict about line ends, header syntax, lengths and chunks. What it lets through
     is refused here: other versions than 1.0 and 1.1, anything before the status line, status codes outside
@@ -32,22 +34,25 @@ class ResponseReader:
     __slots__ = (
         "_body",
         "_chunked",
+        "_complete",
         "_error",
+        "_familiar",
         "_head_left",
         "_headers",
         "_inflater",
         "_interim",
         "_interim_count",
+        "_lessons",
         "_limits",
         "_names",
         "_parser",
         "_received",
         "_response_headers",
         "_status",
+        "_verbatim",
         "_version_seen",
         "_wire",
         "began",
-        "complete",
         "in_head",
         "keep",
         "until_close",
@@ -55,36 +60,45 @@ class ResponseReader:
 
     def __init__(self) -> None:
         self.began = False  # a byte of the present response has come
-        self.complete = False
         self.in_head = True
         self.until_close = False  # the body ends where the connection ends
         self.keep = True  # once complete: whether another response may follow on this connection
         self._body: bytes | bytearray = b""
         self._chunked = False
+        self._complete = False
         self._error: CallError | None = None
         self._headers: list[tuple[bytes, bytes]] = []
+        self._familiar: FamiliarHead | None = None
         self._inflater: Inflater | None = None
         self._interim = False
+        self._lessons = 0
         self._names: dict[bytes, str] = {}
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
 
     def begin(self, limits: Limits) -> None:
         """A request was sent: what comes now is its response."""
-        self.began = self.complete = self._chunked = False
-        self.in_head = self.keep = True
+        self.began = self._complete = self._chunked = False
+        self.in_head = self.keep = self._verbatim = True
         self._limits = limits
         self._head_left = limits.head
         self._interim_count = self._received = 0
 
-    def feed(self, data: bytes) -> bool:
-        """Read on; whether the response is complete. Raises `CallError`, then nothing more can be read."""
-        parser = self._parser
-        assert parser is not None
-        if not self.began:
+    def feed(self, data: bytes) -> Response | None:
+        """Read on; the response once it is complete. Raises `CallError`, then nothing more can be read."""
+        first = not self.began
+        if first:
             self.began = True
+            familiar = self._familiar
+            if familiar is not None:
+                response = familiar.recognise(data, self._limits)
+                if response is not None:
+                    self._lessons = 0
+                    return response
             self._version_seen = data.startswith(_STATUS_LINE)
             if data[0] != 0x48:  # "H"; the parser would skip line ends, and it knows RTSP and ICE
                 raise ProtocolViolated("The reply does not begin with an HTTP/1.1 status line.")
+        parser = self._parser
+        assert parser is not None
         try:
             if not self.in_head:
                 parser.feed_data(data)
@@ -96,13 +110,19 @@ class ResponseReader:
             else:
                 self._feed_around_cap(parser, memoryview(data))
         except (HttpParserError, HttpParserUpgrade, CallError) as error:
-            if not self.complete:
+            if not self._complete:
                 raise self._reason(error) from None
             self.keep = False  # bytes behind the response: it stands, but nothing else may follow here
-        return self.complete
+        if not self._complete:
+            return None
+        response = self.finish()
+        if first and self.keep and self._verbatim and self._lessons < _LESSONS:
+            self._lessons += 1
+            self._familiar = FamiliarHead.learn(data, response, self._limits)
+        return response
 
-    def response(self) -> Response:
-        """The response that is complete. Raises `ProtocolViolated` if its compressed body is not whole."""
+    def finish(self) -> Response:
+        """The response, which is whole now. Raises `ProtocolViolated` if its compressed body is not."""
         if self._inflater is not None:
             if self._received:
                 self._inflater.finish()
@@ -122,7 +142,7 @@ class ResponseReader:
 
     def on_message_begin(self) -> None:
         """A status line begins; after a complete response, that is a response nobody asked for."""
-        if self.complete:
+        if self._complete:
             raise ProtocolViolated("Bytes follow the end of the reply.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -196,7 +216,7 @@ class ResponseReader:
             return
         parser = self._parser
         assert parser is not None
-        self.complete = True
+        self._complete = True
         self.keep = self.keep and parser.should_keep_alive()
 
     # ------------------------------------------------------------ judging
@@ -241,15 +261,18 @@ class ResponseReader:
         if framed or self._interim_count > _INTERIM_REPLIES:
             self._refuse(ProtocolViolated("The reply has interim (1xx) responses with a body, or too many."))
         self._interim = True
+        self._verbatim = False
         self._version_seen = False
 
     def _expect_chunks(self, codings: str) -> None:
         if self._chunked or codings.lower() != "chunked":
             self._refuse(ProtocolViolated("The reply has a transfer encoding other than chunked."))
         self._chunked = True
+        self._verbatim = False
         self._wire = 0
 
     def _expect_coding(self, codings: str) -> None:
+        self._verbatim = False
         if self._inflater is not None:
             self._refuse(ProtocolViolated("The reply has more than one content encoding."))
         try:
