@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from gateway.model import ApiKeyHash, Hook, Integration, SigningSecret
+from gateway.observe.metrics import GatewayMetrics
 from gateway.pipeline import CallSettings, HookCaller, HookChain, HookGuard
 from gateway.registry import Registry, RegistryRules
 from gateway.stores.memory import MemoryStore
@@ -67,4 +68,4 @@ async def registry_of(count: int, *, port: int = 80, path: str = "/204") -> Asyn
 def chain_of(registry: Registry, transport: Transport) -> HookChain:
     """The chain as the gateway composes it: signatures, guards and metrics on."""
     guard = HookGuard(HookCaller(transport, CallSettings()), gone=registry.report_gone)
-    return HookChain(lambda: registry.snapshot, guard)
+    return HookChain(lambda: registry.snapshot, guard, observer=GatewayMetrics())
