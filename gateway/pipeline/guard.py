@@ -51,8 +51,8 @@ class HookGuard:
         started = time()
         wait = self._pauses.left((hook.hook_id, hook.generation), started)
         if wait:
-            detail = f"the hook asked not to be called for another {wait:.0f} s"
-            return result, self._outcome(hook, Status.FAILED, Reason.BREAKER_OPEN, detail=detail), None
+            why = f"the hook asked not to be called for another {wait:.0f} s"
+            return result, self._outcome(hook, Status.FAILED, Reason.BREAKER_OPEN, detail=why), None
         deadline = min(started + hook.timeout, chain_deadline)
         seen = Exchanged()
         status = Status.UNCHANGED
