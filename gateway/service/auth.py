@@ -39,6 +39,9 @@ class Caller:
     integration_id: str | None = None
     operator: bool = False
 
+    def __str__(self) -> str:
+        return "operator" if self.operator else self.integration_id or "anyone"
+
 
 ANONYMOUS: Final = Caller()
 OPERATOR: Final = Caller(operator=True)

@@ -68,6 +68,11 @@ def control_app(
     keys = Authenticator(operator_keys, registry)
     app = web.Application(middlewares=[problem_middleware], client_max_size=max_body_bytes)
     app.on_response_prepare.append(_harden)
+
+    async def count(_request: web.Request, response: web.StreamResponse) -> None:
+        metrics.http_request("control", response.status)
+
+    app.on_response_prepare.append(count)
     add_operations(app, control_operations(registry, metrics=metrics, pipeline=pipeline, ready=ready), keys)
     return app
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
+from gateway.observe.log import get_logger
 from gateway.service.auth import ANONYMOUS, Access, Authenticator, Caller, admit
 from gateway.service.body import read_json
 from gateway.service.models.base import Nothing
@@ -27,6 +28,8 @@ __all__ = ["JSON", "MERGE_PATCH", "Answer", "Call", "Operation", "Out", "add_ope
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
+
+_log = get_logger(__name__)
 
 Q = TypeVar("Q", bound=BaseModel)
 B = TypeVar("B", bound=BaseModel)
@@ -113,6 +116,8 @@ def _handler(operation: Operation[Q, B], keys: Authenticator) -> Callable[[web.R
         query = checked_query(operation.query, list(request.query.items()))
         body = await _body(operation, request)
         answer = await operation.handler(Call(caller, dict(request.match_info), query, body, request.headers))
+        if operation.method != "GET":
+            _log.info("control.called", operation=operation.name, caller=str(caller), path=request.path)
         return _response(answer)
 
     return handle

@@ -34,6 +34,7 @@ __all__ = ["PROBLEM_JSON", "Refused", "problem_middleware", "problem_of"]
 
 PROBLEM_JSON: Final = "application/problem+json"
 _MOST_ERRORS: Final = 50
+_LONGEST_DETAIL: Final = 500
 
 _STATUS: Final[tuple[tuple[type[GatewayError], int], ...]] = (
     (InvalidInput, 422),
@@ -80,6 +81,8 @@ def problem_of(error: GatewayError) -> dict[str, Any]:
     problem: dict[str, Any] = {"type": "about:blank", "title": title(status), "status": status, "detail": error.detail}
     if isinstance(error, InvalidInput):
         problem["errors"] = [{"field": e.field, "detail": e.detail} for e in error.errors[:_MOST_ERRORS]]
+        if len(error.detail) > _LONGEST_DETAIL:
+            problem["detail"] = f"{len(error.errors)} things are wrong with the input; errors names them."
     elif isinstance(error, HookFailed):
         problem |= {"hook": error.hook, "reason": str(error.reason)}
     elif isinstance(error, QueryRejected):  # the hook's own words, but not its own status
@@ -133,6 +136,11 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return await handler(request)
     except GatewayError as e:
         problem, headers = problem_of(e), _headers_of(e)
+        if problem["status"] in (401, 403):
+            _log.info(
+                "control.refused", request=instance, method=request.method, path=request.path,
+                status=problem["status"], remote=request.remote,
+            )  # fmt: skip
         if problem["status"] >= 500:
             _log.warning(
                 "control.failed", request=instance, method=request.method, path=request.path,

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-__all__ = ["checked", "checked_query", "kind_of", "pointer"]
+__all__ = ["MOST_ERRORS", "checked", "checked_query", "kind_of", "pointer"]
+
+MOST_ERRORS: Final = 50  # a flood of wrong members must not keep the event loop busy
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -90,7 +92,7 @@ def _in_query(loc: tuple[str | int, ...]) -> str:
 def _told(
     model: type[BaseModel], error: ValidationError, field: Callable[[tuple[str | int, ...]], str]
 ) -> list[FieldError]:
-    found = error.errors(include_url=False)
+    found = error.errors(include_url=False)[:MOST_ERRORS]
     return [FieldError(field(each["loc"]), _sentence(model, each)) for each in found]
 
 
@@ -113,7 +115,7 @@ def _sentence(model: type[BaseModel], error: ErrorDetails) -> str:
 
 def _unknown(model: type[BaseModel], loc: tuple[str | int, ...]) -> str:
     known = list(_model_at(model, loc[:-1]).model_fields)
-    near = get_close_matches(str(loc[-1]), known, n=1)
+    near = get_close_matches(str(loc[-1])[:100], known, n=1)
     if near:
         return f"is not known here; did you mean {near[0]!r}?"
     return "is not known here; known are " + ", ".join(known) if known else "is not known here; nothing is"
@@ -135,7 +137,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def _choice(expected: str, value: Any) -> str:
     if not isinstance(value, str):
         return f"must be {expected}, not {kind_of(value)}"
-    near = get_close_matches(value, re.findall("'([^']*)'", expected), n=1)
+    near = get_close_matches(value[:100], re.findall("'([^']*)'", expected), n=1)
     return f"must be {expected}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 

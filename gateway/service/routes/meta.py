@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from gateway.observe.metrics import CONTENT_TYPE
 from gateway.service.auth import Access
 from gateway.service.endpoint import JSON, Answer, Call, Operation, Out
 from gateway.service.models.base import Nothing
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["MetaRoutes"]
 
 _TAG: Final = "gateway"
-_PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class MetaRoutes:
@@ -78,7 +78,7 @@ class MetaRoutes:
 
     async def _measured(self, _call: Call[Nothing, Nothing]) -> Answer:
         # Many series take a while to write out; queries must not wait for that.
-        return Answer(await asyncio.to_thread(self._metrics.render), content_type=_PROMETHEUS)
+        return Answer(await asyncio.to_thread(self._metrics.render), content_type=CONTENT_TYPE)
 
     async def _described(self, _call: Call[Nothing, Nothing]) -> Answer:
         if self._document is None:

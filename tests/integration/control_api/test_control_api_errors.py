@@ -88,6 +88,13 @@ async def test_every_wrong_field_is_named_at_once(api):
     assert set(fields(reply)) == {"/name", "/base_url", "/priority", "/extra"}
 
 
+async def test_a_flood_of_wrong_fields_gets_a_short_answer(api):
+    reply = await api("POST", "/v1/integrations", {**GOOD, **{f"x{number}": 1 for number in range(5000)}})
+    assert reply.status == 422
+    assert len(reply.json["errors"]) == 50
+    assert len(reply.json["detail"]) < 500
+
+
 async def test_a_whole_number_written_with_a_fraction_of_zero_is_an_integer(api):
     data = b'{"name": "prices", "base_url": "https://hooks.example.com", "priority": 3.0}'
     reply = await api("POST", "/v1/integrations", data=data, headers={"content-type": "application/json"})
@@ -243,7 +250,7 @@ async def test_a_store_that_fails_gets_503_and_nothing_is_changed(api, monkeypat
     assert (await api("GET", "/v1/integrations")).json["items"] == []
 
 
-async def test_a_defect_gets_500_that_shows_nothing_but_the_name_of_the_request_in_the_log(api, monkeypatch, capfd):
+async def test_a_defect_gets_500_that_shows_nothing_but_the_name_of_the_request_in_the_log(api, monkeypatch, caplog):
     def broken(integration_id=None):
         raise RuntimeError("the insides")
 
@@ -253,3 +260,17 @@ async def test_a_defect_gets_500_that_shows_nothing_but_the_name_of_the_request_
     assert set(reply.json) == {"type", "title", "status", "detail", "instance"}
     assert b"insides" not in reply.body
     assert b"Traceback" not in reply.body
+    assert reply.json["instance"] in caplog.text
+    assert "RuntimeError: the insides" in caplog.text
+
+
+async def test_what_is_changed_is_logged_with_who_did_it_and_without_any_credential(api, caplog):
+    caplog.set_level("INFO")
+    made = await api.integration()
+    await api.as_(made["api_key"]).hook()
+    await api.as_("gwk_wrong")("GET", "/v1/hooks")
+    assert "control.called operation=registerIntegration caller=operator" in caplog.text
+    assert f"control.called operation=createHook caller={made['id']}" in caplog.text
+    assert "control.refused" in caplog.text
+    for secret in ("operator-key", "gwk_wrong", made["api_key"], made["secret"]):
+        assert secret not in caplog.text

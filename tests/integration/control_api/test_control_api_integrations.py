@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway.registry import credentials
 
-FULL = {
+FULL: dict[str, Any] = {
     "name": "prices",
     "base_url": "https://hooks.example.com/query",
     "priority": 10,

@@ -33,8 +33,15 @@ async def test_the_gateway_is_not_ready_while_its_store_cannot_be_read(api, monk
 async def test_metrics_are_in_the_prometheus_text_format(api):
     reply = await api.as_(None)("GET", "/metrics")
     assert reply.status == 200
-    assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert b"# TYPE " in reply.body
+    assert reply.headers["content-type"].startswith("text/plain; version=")
+    assert b"# TYPE gateway_hook_calls_total counter" in reply.body
+
+
+async def test_metrics_count_the_answers_of_the_api_by_status(api):
+    await api("GET", "/v1/hooks/hk_none")
+    await api("GET", "/nowhere")
+    reply = await api.as_(None)("GET", "/metrics")
+    assert b'gateway_http_requests_total{api="control",status="404"} 2.0' in reply.body
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/v1/hooks", "/v1/hooks/hk_none", "/nowhere", "/openapi.json"])
