@@ -37,10 +37,6 @@ class Result:
             self._value = orjson.loads(self.body)
         return self._value
 
-    def keep_value(self, value: Any) -> None:
-        """Remember `value` as what the bytes say, for whoever parsed them already."""
-        self._value = value
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Result):
             return NotImplemented

@@ -6,8 +6,10 @@ import json
 import re
 from typing import Any, Final
 
+import msgspec
 import orjson
 
+_SYNTAX: Final = msgspec.json.Decoder(msgspec.Raw)  # walks over the document without making its values
 _AS_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_STRUCTURE: Final = bytes(c for c in range(256) if c not in b'[]{}"')
 # What a float or a 64-bit integer may not hold exactly: 16 digits or more, or an exponent.
@@ -16,7 +18,7 @@ _LONG_NUMBER: Final = re.compile(rb"[0-9][0-9.]{15}|[0-9][eE]")
 
 def depth_exceeds(body: bytes, cap: int) -> bool:
     """Whether valid JSON in `body` nests deeper than `cap` arrays and objects. Runs in C, not per byte."""
-    if body.count(b"[") + body.count(b"{") <= cap:
+    if len(body) < 4096 and body.count(b"[") + body.count(b"{") <= cap:
         return False
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -28,6 +30,22 @@ def depth_exceeds(body: bytes, cap: int) -> bool:
             return False
         left = left.replace(b"[]", b"")  # the innermost level
     return bool(left)
+
+
+def check(body: bytes, *, max_depth: int) -> None:
+    """Raise `ValueError` with a sentence where `parse` would. Makes no values, so it costs a third of it."""
+    if depth_exceeds(body, max_depth):
+        msg = f"it nests deeper than {max_depth} levels"
+        raise ValueError(msg)
+    try:
+        body.decode()
+        _SYNTAX.decode(body)
+    except UnicodeDecodeError as e:
+        msg = f"it is not UTF-8 at byte {e.start}"
+        raise ValueError(msg) from None
+    except (msgspec.DecodeError, RecursionError) as e:
+        msg = f"it is not JSON: {e}"
+        raise ValueError(msg) from None
 
 
 def parse(body: bytes, *, max_depth: int) -> Any:

@@ -80,10 +80,8 @@ def decode(
         raise ReplyUnusable(Reason.STATUS, f"the hook answered with status {status}")
     media = _media_type(content_type)
     if media in (JSON, result_type):
-        value = _parse(body, max_depth)
-        result = Result(body, result_type)
-        result.keep_value(value)
-        return Replace(result)
+        _check(body, max_depth)
+        return Replace(Result(body, result_type))
     if media == JSON_PATCH:
         return JsonPatch(_parse(body, max_depth))
     if media == MERGE_PATCH:
@@ -150,8 +148,16 @@ def _media_type(content_type: str | None) -> str | None:
     return media.strip().lower()
 
 
-def _parse(body: bytes, max_depth: int) -> Any:
+def _check(body: bytes, max_depth: int) -> None:
     try:
-        return document.parse(body, max_depth=max_depth)
+        document.check(body, max_depth=max_depth)
+    except ValueError as e:
+        raise ReplyUnusable(Reason.BAD_JSON, f"the body of the reply cannot be used: {e}") from None
+
+
+def _parse(body: bytes, max_depth: int) -> Any:
+    _check(body, max_depth)
+    try:
+        return document.parse_exact(body)
     except ValueError as e:
         raise ReplyUnusable(Reason.BAD_JSON, f"the body of the reply cannot be used: {e}") from None

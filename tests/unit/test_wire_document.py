@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -11,6 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.wire import document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TEXTS = st.text(alphabet='ab"\\[]{}\n\u00e9', max_size=6)
 SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXTS
@@ -49,6 +52,14 @@ def test_the_depth_found_in_the_bytes_is_that_of_the_value(value: Any, cap: int)
         b"\xef\xbb\xbf{}",
         b"{}x",
         b"'a'",
+        b'"\\ud800"',
+        b'["\t"]',
+        b"[01]",
+        b"[1.]",
+        b"[-]",
+        b"[1,]",
+        b'{"a" 1}',
+        b"[tru]",
         b"[" * 100_000,
         b"[" * 100_000 + b"]" * 100_000,
     ],
@@ -56,6 +67,20 @@ def test_the_depth_found_in_the_bytes_is_that_of_the_value(value: Any, cap: int)
 def test_what_is_not_standard_json_of_bounded_depth_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match="it "):
         document.parse(body, max_depth=100)
+    with pytest.raises(ValueError, match="it "):
+        document.check(body, max_depth=100)
+
+
+@given(body=st.binary(max_size=60) | VALUES.map(orjson.dumps) | VALUES.map(lambda v: orjson.dumps(v)[:-1]))
+def test_checking_a_document_finds_what_parsing_it_finds(body: bytes) -> None:
+    def refused(read: Callable[..., object]) -> bool:
+        try:
+            read(body, max_depth=100)
+        except ValueError:
+            return True
+        return False
+
+    assert refused(document.check) == refused(document.parse)
 
 
 @pytest.mark.parametrize(
