@@ -51,7 +51,7 @@ def test_local_time_adds_the_time_at_each_row_s_place():
         {"columns": [*TABLE["columns"]], "rows": [[*row] for row in TABLE["rows"]]}, reply.document
     )
     assert supplemented["columns"][-1] == "local_time"
-    assert [row[-1] for row in supplemented["rows"]] == ["20:00 +08:00", "13:00 +01:00"]
+    assert [row[-1] for row in supplemented["rows"]] == ["20:00+08:00", "13:00+01:00"]
 
 
 def test_redact_coordinates_removes_the_place_and_nothing_else():

@@ -82,7 +82,7 @@ def local_time(table: Mapping[str, Any], now: datetime) -> Reply | None:
     operations: list[dict[str, str]] = [{"op": "add", "path": "/columns/-", "value": "local_time"}]
     for number, row in enumerate(rows):
         there = now.astimezone(ZoneInfo(row[at]))
-        operations.append({"op": "add", "path": f"/rows/{number}/-", "value": f"{there:%H:%M} {_offset(there)}"})
+        operations.append({"op": "add", "path": f"/rows/{number}/-", "value": f"{there:%H:%M}{_offset(there)}"})
     return Reply(JSON_PATCH, operations)
 
 
@@ -104,12 +104,12 @@ def redact_coordinates(table: Mapping[str, Any], _now: datetime) -> Reply | None
 
 
 TRANSFORMATIONS: Final = (
-    Transformation("metric-units", "feet to metres", ("airports", "countries"), 10, metric_units),
-    Transformation("height-rank", "a rank by height", ("airports", "countries"), 20, height_rank),
-    Transformation("local-time", "each row's local time", ("airports",), 30, local_time),
+    Transformation("metric-units", "replace: feet become metres", ("airports", "countries"), 10, metric_units),
+    Transformation("height-rank", "merge patch: a rank by height", ("airports", "countries"), 20, height_rank),
+    Transformation("local-time", "JSON Patch: each row's local time", ("airports",), 30, local_time),
     Transformation(
         "redact-coordinates",
-        "no coordinates for the tenant 'public'",
+        "replace: no coordinates for 'public'",
         ("airports", "countries", "nearby"),
         90,
         redact_coordinates,

@@ -1,0 +1,77 @@
+"""The options and arguments that several of the commands on hooks share, and the bodies made of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+HOOK_OF: Final = "HOOK"
+
+
+def of_integration(function: Callable[..., None]) -> Callable[..., None]:
+    """`--integration`: for whom an operator acts."""
+    return click.option(
+        "--integration",
+        "-i",
+        help="For this integration, by name or id (operator only; an integration's key has its own).",
+    )(function)
+
+
+def bulk_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Which hooks: named ones, or all of a type or capability."""
+    function = click.option(
+        "--capability", "capabilities", multiple=True, help="Those that declare this capability; repeat for more."
+    )(function)
+    function = click.option("--type", "types", multiple=True, help="Those that declare this type; repeat for more.")(
+        function
+    )
+    return click.argument("hook", nargs=-1, metavar=f"[{HOOK_OF}]...")(function)
+
+
+def hook_fields(function: Callable[..., None]) -> Callable[..., None]:
+    """What a hook declares."""
+    for option in reversed(
+        [
+            click.option("--type", "types", multiple=True, help="A query type it serves; repeat for more."),
+            click.option("--capability", "capabilities", multiple=True, help="A capability; repeat for more."),
+            click.option("--tenant", "tenants", multiple=True, help="A tenant; repeat for more."),
+            click.option("--order", type=int, help="Lower runs first within its integration."),
+            click.option("--timeout-ms", type=int, help="Its time limit."),
+            click.option(
+                "--failure-policy", type=click.Choice(["ignore", "fail"]), help="What its failure means for a query."
+            ),
+            click.option(
+                "--delivery", type=click.Choice(["structured", "binary"]), help="The CloudEvents form of a call."
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+_CLEARED: Final = {
+    "any_type": "types",
+    "any_capability": "capabilities",
+    "any_tenant": "tenants",
+    "default_timeout": "timeout_ms",
+}
+
+
+def draft(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The body: only what is given. The flags that clear a field make it null."""
+    body: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None or value is False or value == ():
+            continue
+        field = _CLEARED.get(name)
+        if field is None:
+            body[name] = list(value) if isinstance(value, tuple) else value
+        elif given[field]:
+            raise click.UsageError(f"Give either a value for {field} or the option that clears it, not both.")
+        else:
+            body[field] = None
+    return body

@@ -1,0 +1,137 @@
+"""The real program: `gateway` as a process, and a gateway that serves as another."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OPERATOR_KEY = "operator-key-for-tests"
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """The environment without anything that would change how the program behaves."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_") and name != "NO_COLOR"}
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONWARNINGS": "error",
+        "COLUMNS": "100",
+        **more,
+    }
+
+
+@dataclass
+class Run:
+    """What a finished run of the program said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def problem(self) -> Any:
+        return json.loads(self.err)
+
+
+@dataclass
+class Gateway:
+    """The program `gateway`, with variables, in a working directory."""
+
+    directory: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, *arguments: str, stdin: str = "", **variables: str) -> Run:
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", *arguments],
+            cwd=self.directory,
+            env=clean_environment(**{**self.variables, **variables}),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        return Run(done.returncode, done.stdout, done.stderr)
+
+    def on_terminal(self, *arguments: str, **variables: str) -> Run:
+        """Run it with a terminal as its output, which is also where its errors go."""
+        controller, terminal = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-m", "gateway", *arguments],
+            cwd=self.directory,
+            env=clean_environment(TERM="xterm-256color", **self.variables, **variables),
+            stdin=subprocess.DEVNULL,
+            stdout=terminal,
+            stderr=terminal,
+        ) as process:
+            os.close(terminal)
+            got = b""
+            with contextlib.suppress(OSError):  # how Linux says that the other side has closed
+                while piece := os.read(controller, 65536):
+                    got += piece
+            os.close(controller)
+        return Run(process.returncode, got.decode(), "")
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start it and leave it running."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "gateway", *arguments],
+            cwd=self.directory,
+            env=clean_environment(**{**self.variables, **variables}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture
+def gateway(tmp_path) -> Gateway:
+    """The program, in an empty directory."""
+    return Gateway(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory) -> Gateway:
+    """The program, in a directory that a module's tests share."""
+    return Gateway(tmp_path_factory.mktemp("program"))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A gateway that serves, and the program set up to talk to it as the operator."""
+    directory = tmp_path_factory.mktemp("served")
+    program = Gateway(directory)
+    process = program.start(
+        "serve",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--control",
+        "127.0.0.1:0",
+        GATEWAY_STORE__URL="memory:",
+        GATEWAY_CONTROL__OPERATOR_KEYS=OPERATOR_KEY,
+        GATEWAY_CALLS__REQUIRE_OWNERSHIP="false",
+    )
+    try:
+        told = json.loads(process.stdout.readline())
+        yield Gateway(directory, {"GATEWAY_URL": told["control_url"], "GATEWAY_KEY": OPERATOR_KEY})
+    finally:
+        process.terminate()
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, (out, err)
