@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 from jsonpointer import JsonPointer, JsonPointerException
 
-from gateway.errors import GatewayError, HookFailed, QueryRejected, UpstreamFailed
+from gateway.errors import CallError, GatewayError, HookFailed, QueryRejected, UpstreamFailed
 from gateway.model import Result
 from gateway.observe.log import get_logger
 from gateway.pipeline import provenance
@@ -17,6 +17,7 @@ from gateway.service.problem import PROBLEM_JSON, problem_of
 from gateway.service.proxy.forwarding import PIECE, Upstream, end_to_end
 from gateway.service.proxy.routing import first_fitting
 from gateway.service.results import add_provenance, drop_validators, failure_response, is_json
+from gateway.transport.decoding import inflater_for
 from gateway.wire import document
 
 if TYPE_CHECKING:
@@ -120,13 +121,19 @@ class Proxy:
             return web.Response(
                 status=failure.status, body=orjson.dumps(problem_of(failure)), content_type=PROBLEM_JSON
             )
-        whole = bytes(held)
+        whole = _decompressed(bytes(held), upstream, self._max_result_bytes)
+        if whole is None:
+            return await _pass_on(request, upstream, bytes(held))
         try:
             body, answer = await self._run(query, whole, _media_type(upstream), route.result_at)
         except (HookFailed, QueryRejected) as e:
             return failure_response(e)
         headers = end_to_end(upstream.headers)
         headers.popall("content-length", None)
+        if body is whole:
+            body = bytes(held)  # as it came, compressed or not
+        else:
+            headers.popall("content-encoding", None)
         if answer is not None and answer.outcomes:
             drop_validators(headers)
             add_provenance(headers, provenance.headers(answer))
@@ -183,8 +190,22 @@ def _is_result(upstream: aiohttp.ClientResponse) -> bool:
         upstream.status == 200
         and upstream.method.upper() != "HEAD"
         and is_json(upstream.headers.get("content-type"))
-        and upstream.headers.get("content-encoding", "identity").lower() == "identity"
+        and upstream.headers.get("content-encoding", "identity").lower() in {"identity", "gzip", "x-gzip", "deflate"}
     )
+
+
+def _decompressed(held: bytes, upstream: aiohttp.ClientResponse, limit: int) -> bytes | None:
+    """The document in `held`, which the upstream may have compressed unasked; `None` if it cannot be had."""
+    try:
+        inflater = inflater_for(upstream.headers.get("content-encoding", ""), limit)
+        if inflater is None:
+            return held
+        plain = inflater.feed(held)
+        inflater.finish()
+    except CallError as e:
+        log.warning("result.not_decompressed", url=str(upstream.url), detail=e.detail)
+        return None
+    return plain
 
 
 def _media_type(upstream: aiohttp.ClientResponse) -> str:
