@@ -75,6 +75,11 @@ async def open_gateway(
         store = await stack.enter_async_context(open_store(settings.store.url))
         registry = await stack.enter_async_context(Registry.open(store, rules, ownership, now=now))
         metrics = GatewayMetrics()
+        metrics.watch(
+            generation=lambda: registry.snapshot.generation,
+            hooks_enabled=lambda: registry.snapshot.enabled_count,
+            names_of=registry.names_of,
+        )
         call_settings = CallSettings(max_reply_bytes=calls.max_reply_bytes, max_json_depth=calls.max_json_depth)
         guarded = HookGuard(HookCaller(transport, call_settings, now), gone=registry.report_gone)
         chain_settings = ChainSettings(

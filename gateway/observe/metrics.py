@@ -10,7 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from gateway.model import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from gateway.model import Outcome, Query, Reason
 
@@ -26,7 +26,7 @@ class GatewayMetrics:
     """Counts what the data path tells it: an `Observer`.
 
     Every instance has a Prometheus registry of its own, so that two gateways in one process do not mix.
-    Series are made when a hook has its first outcome. They end with `forget` or `keep_only`; past `max_hooks`
+    Series are made when a hook has its first outcome and end with `forget` or `tidy`; past `max_hooks`
     those of the hook seen first end, so that names which come and go cannot fill the memory.
     Use it from one thread, but for `render`.
     """
@@ -36,6 +36,7 @@ class GatewayMetrics:
         self._hooks: dict[tuple[str, str], _HookSeries] = {}
         self._http: dict[tuple[str, int], Counter] = {}
         self._in_flight = 0
+        self._names_of: Callable[[str], tuple[str, str] | None] | None = None
         self._registry = CollectorRegistry()
         self._calls = Counter(
             "gateway_hook_calls",
@@ -84,8 +85,19 @@ class GatewayMetrics:
             registry=self._registry,
         )
 
-    def watch(self, *, generation: Callable[[], int], hooks_enabled: Callable[[], int]) -> None:
-        """Ask these for the snapshot's generation and size at each `render` (which may be on another thread)."""
+    def watch(
+        self,
+        *,
+        generation: Callable[[], int],
+        hooks_enabled: Callable[[], int],
+        names_of: Callable[[str], tuple[str, str] | None],
+    ) -> None:
+        """Ask these for what the registry knows.
+
+        `generation` and `hooks_enabled` tell of the present snapshot; `render` asks them, perhaps on another thread.
+        `names_of` gives the names `(integration, hook)` of the hook with an id, `None` if there is none; `tidy` asks.
+        """
+        self._names_of = names_of
         self._generation.set_function(generation)
         self._enabled.set_function(hooks_enabled)
 
@@ -105,6 +117,7 @@ class GatewayMetrics:
         series = self._hooks.get((outcome.integration, outcome.hook))
         if series is None:
             series = self._begin(outcome.integration, outcome.hook)
+        series.hook_id = outcome.hook_id
         status, reason = outcome.status, outcome.reason
         counter = series.calls.get((status, reason))
         if counter is None:
@@ -138,10 +151,12 @@ class GatewayMetrics:
         self._call_seconds.remove(integration, hook)
         self._fail_open.remove(integration, hook)
 
-    def keep_only(self, hooks: Iterable[tuple[str, str]]) -> None:
-        """End the series of all hooks but these, given as names `(integration, hook)`."""
-        for integration, hook in self._hooks.keys() - set(hooks):
-            self.forget(integration, hook)
+    def tidy(self) -> None:
+        """End the series of hooks that were removed or renamed. Call it before `render`."""
+        if self._names_of is None:
+            return
+        for names in [names for names, series in self._hooks.items() if self._names_of(series.hook_id) != names]:
+            self.forget(*names)
 
     def _begin(self, integration: str, hook: str) -> _HookSeries:
         if len(self._hooks) >= self._max_hooks:
@@ -158,9 +173,10 @@ class GatewayMetrics:
 class _HookSeries:
     """The series of one hook, looked up once: to find them by labels costs more than to count."""
 
-    __slots__ = ("calls", "fail_open", "seconds")
+    __slots__ = ("calls", "fail_open", "hook_id", "seconds")
 
     def __init__(self, seconds: Histogram, fail_open: Counter) -> None:
+        self.hook_id = ""
         self.calls: dict[tuple[Status, Reason | None], Counter] = {}
         self.seconds = seconds
         self.fail_open = fail_open

@@ -106,6 +106,12 @@ class Registry:
         """The hook with this id. Raises `NotFound`, also if it belongs to another integration."""
         return self._writer.tables.hook(hook_id, integration_id)
 
+    def names_of(self, hook_id: str) -> tuple[str, str] | None:
+        """The names of the integration and the hook with this id, or `None`."""
+        tables = self._writer.tables
+        hook = tables.hooks.get(hook_id)
+        return None if hook is None else (tables.integrations[hook.integration_id].name, hook.name)
+
     def authenticate(self, api_key: str) -> Integration | None:
         """The integration that holds this API key, or `None`."""
         return self._writer.tables.holder(credentials.digest(api_key), self._now())

@@ -103,6 +103,11 @@ async def listening(gateway: Gateway, keys: Sequence[str]) -> AsyncIterator[tupl
                 max_result_bytes=settings.calls.max_result_bytes,
                 is_wanted=lambda query: bool(_selected(gateway, query)),
             )
+
+            async def count(_request: web.Request, response: web.StreamResponse) -> None:
+                gateway.metrics.http_request("gateway", response.status)
+
+            app.on_response_prepare.append(count)
             gateway_url = await stack.enter_async_context(_site(app, settings.listen, "listen"))
         yield control_url, gateway_url
 

@@ -72,7 +72,7 @@ def test_chains_are_timed_and_those_in_flight_are_shown():
 def test_the_snapshot_is_asked_at_each_scrape():
     metrics = GatewayMetrics()
     generation = 1
-    metrics.watch(generation=lambda: generation, hooks_enabled=lambda: generation * 2)
+    metrics.watch(generation=lambda: generation, hooks_enabled=lambda: generation * 2, names_of=lambda _: None)
     generation = 21
     found = samples(metrics)
     assert (found["gateway_snapshot_generation",], found["gateway_hooks_enabled",]) == (21, 42)
@@ -96,7 +96,15 @@ def test_the_series_of_a_removed_hook_end_and_begin_again():
     assert not [key for key in samples(metrics) if "geo" in key]
     metrics.outcome(QUERY, failed("geo"))
     assert samples(metrics)["gateway_hook_calls_total", "acme", "geo", "failed", "timeout"] == 1
-    metrics.keep_only([("acme", "fx"), ("acme", "unseen")])
+
+
+def test_the_series_of_hooks_that_were_removed_or_renamed_end():
+    metrics = GatewayMetrics()
+    names = {"hk_1": ("acme", "fx"), "hk_2": ("acme", "geo-2")}
+    metrics.watch(generation=int, hooks_enabled=int, names_of=names.get)
+    for hook, hook_id in (("fx", "hk_1"), ("geo", "hk_2"), ("gone", "hk_3")):
+        metrics.outcome(QUERY, failed(hook, hook_id=hook_id))
+    metrics.tidy()
     assert {key[2] for key in samples(metrics) if key[0] == "gateway_hook_calls_total"} == {"fx"}
 
 

@@ -77,6 +77,7 @@ class MetaRoutes:
         return Answer(Ready(generation=snapshot.generation, enabled_hooks=snapshot.enabled_count))
 
     async def _measured(self, _call: Call[Nothing, Nothing]) -> Answer:
+        self._metrics.tidy()
         # Many series take a while to write out; queries must not wait for that.
         return Answer(await asyncio.to_thread(self._metrics.render), content_type=CONTENT_TYPE)
 
