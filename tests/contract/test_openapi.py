@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 import jsonschema_rs
 import pytest
@@ -166,3 +168,16 @@ def test_every_operation_is_named_summed_up_and_guarded_unless_it_is_for_anyone(
             assert told["summary"]
             assert bool(told["security"]) == path.startswith("/v1/")
             assert ("401" in told["responses"]) == path.startswith("/v1/")
+
+
+def test_the_reference_lists_every_call_with_its_statuses():
+    """docs/reference/control-api.md; the statuses that any call may have stand there once."""
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "control-api.md").read_text()
+    rows = re.findall(r"^\| `([A-Z]+ /\S*)` \|.*\| ([0-9, ]+) \|$", text, re.MULTILINE)
+    anywhere = {"400", "401", "413", "415", "422", "500", "503"}
+    expected = {
+        f"{method.upper()} {path}": set(told["responses"]) - anywhere
+        for path, methods in DOCUMENT["paths"].items()
+        for method, told in methods.items()
+    }
+    assert {call: set(statuses.split(", ")) for call, statuses in rows} == expected
