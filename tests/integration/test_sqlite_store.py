@@ -250,9 +250,11 @@ async def test_a_record_from_before_a_field_was_added_gets_its_default(filled):
 
 async def test_a_record_with_a_field_of_a_later_version_is_refused(filled):
     sql(filled, "UPDATE hook SET doc = json_set(doc, '$.condition', 'query.rows > 1')")
+    before = contents(filled.parent)
     async with open_sqlite(filled) as store:
         with pytest.raises(StoreTooNew, match="has the field 'condition', which this version does not know"):
             await store.load()
+    assert contents(filled.parent) == before
 
 
 async def test_a_credential_in_an_unknown_form_is_refused(filled):
