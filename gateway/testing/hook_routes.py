@@ -159,7 +159,7 @@ async def _big(request: Request) -> AsyncGenerator[bytes, None]:
 
 
 async def _drip(request: Request) -> AsyncGenerator[bytes, None]:
-    yield _OK + b"content-length: 1000000\r\n\r\n"
+    yield _OK + b"content-length: 50000\r\n\r\n"
     while True:
         yield b" "
         await asyncio.sleep(_DRIP_SECONDS)
