@@ -39,10 +39,6 @@ def test_the_wheel_holds_every_file_of_the_package(wheel):
     assert shipped == present
 
 
-def test_the_wheel_holds_the_migrations(wheel):
-    assert [name for name in wheel.namelist() if name.endswith(".sql")] != []
-
-
 def test_the_wheel_holds_the_licence_and_the_version_of_the_package(wheel):
     (licence,) = [name for name in wheel.namelist() if name.endswith("licenses/LICENSE")]
     assert "Apache License" in wheel.read(licence).decode()
