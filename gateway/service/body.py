@@ -29,15 +29,13 @@ class Json:
 async def read_json(request: web.Request, media_types: Collection[str]) -> Json | None:
     """The request's JSON body; `None` if there is no body at all.
 
-    Raises `Refused`: 415 for a media type other than `media_types` or a charset other than UTF-8, 400 for
-    what is not JSON, nests deeper than 64 levels or names a member twice; and 413 as aiohttp's own error.
+    Raises `Refused`: 415 for a media type other than `media_types`, a charset other than UTF-8 or a compressed
+    body, 400 for what is not JSON, nests deeper than 64 levels or names a member twice; 413 is aiohttp's own error.
     """
     try:
         body = await request.read()
-    except web.HTTPException:
-        raise
     except web.RequestPayloadError:
-        raise Refused(400, "The body could not be read: it is cut short, or not in its content-encoding.") from None
+        raise Refused(400, "The body could not be read: it is cut short.") from None
     if not body:
         return None
     _check_media_type(request, media_types)
@@ -55,9 +53,8 @@ def _check_media_type(request: web.Request, media_types: Collection[str]) -> Non
         raise Refused(415, f"The body must be {known}, and the header content-type must say so.")
     if request.charset is not None and request.charset.lower() not in ("utf-8", "utf8"):
         raise Refused(415, "JSON is UTF-8: leave the charset out, or send UTF-8.")
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding not in ("identity", "gzip", "deflate"):
-        raise Refused(415, "The content-encoding must be gzip, deflate or none.")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refused(415, "The body must be sent without content-encoding.", {"accept-encoding": "identity"})
 
 
 def _check_names(body: bytes) -> None:

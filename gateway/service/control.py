@@ -49,6 +49,9 @@ _HEADERS: Final = {
     "cache-control": "no-store",
 }
 
+# Compressed bodies are refused, by `body`, rather than unpacked: they are small, and unpacking is a way to be large.
+_HANDLER_ARGS: Final = {"auto_decompress": False}
+
 
 def control_app(
     registry: Registry,
@@ -61,12 +64,12 @@ def control_app(
 ) -> web.Application:
     """The control API over `registry`.
 
-    `pipeline`: where one is given, `POST /v1/query` runs it. `max_body_bytes` caps request bodies, also
-    after decompression. `ready` returns if the gateway can do its work and raises a `GatewayError` if not; by
+    `pipeline`: where one is given, `POST /v1/query` runs it. `max_body_bytes` caps request bodies.
+    `ready` returns if the gateway can do its work and raises a `GatewayError` if not; by
     default it asks the registry's store. Raises `ConfigError` for an operator key that cannot be sent.
     """
     keys = Authenticator(operator_keys, registry)
-    app = web.Application(middlewares=[problem_middleware], client_max_size=max_body_bytes)
+    app = web.Application(middlewares=[problem_middleware], client_max_size=max_body_bytes, handler_args=_HANDLER_ARGS)
     app.on_response_prepare.append(_harden)
 
     async def count(_request: web.Request, response: web.StreamResponse) -> None:

@@ -146,18 +146,6 @@ async def test_a_body_past_the_limit_gets_413(api):
     assert "control.max_body_bytes" in reply.json["detail"]
 
 
-async def test_a_body_that_unpacks_to_more_than_the_limit_gets_413(api):
-    data = gzip.compress(json.dumps({**GOOD, "name": "x" * 500_000}).encode())
-    headers = {"content-type": "application/json", "content-encoding": "gzip"}
-    assert (await api("POST", "/v1/integrations", data=data, headers=headers)).status == 413
-
-
-async def test_a_packed_body_is_read(api):
-    headers = {"content-type": "application/json", "content-encoding": "gzip"}
-    data = gzip.compress(json.dumps(GOOD).encode())
-    assert (await api("POST", "/v1/integrations", data=data, headers=headers)).status == 201
-
-
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -178,14 +166,17 @@ async def test_a_body_of_another_media_type_gets_415_that_names_the_right_one(ap
     assert "application/json" in reply.json["detail"] or "UTF-8" in reply.json["detail"]
 
 
-async def test_an_unknown_content_encoding_gets_415(api):
-    headers = {"content-type": "application/json", "content-encoding": "compress"}
-    assert (await api("POST", "/v1/integrations", data=b"{}", headers=headers)).status == 415
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "compress", "gzip, gzip"])
+async def test_a_compressed_body_gets_415_that_says_to_send_it_plain(api, encoding):
+    data = gzip.compress(json.dumps(GOOD).encode())
+    headers = {"content-type": "application/json", "content-encoding": encoding}
+    reply = await api("POST", "/v1/integrations", data=data, headers=headers)
+    assert (reply.status, reply.headers["accept-encoding"]) == (415, "identity")
 
 
-async def test_a_body_that_is_not_in_its_content_encoding_gets_400(api):
-    headers = {"content-type": "application/json", "content-encoding": "gzip"}
-    assert (await api("POST", "/v1/integrations", data=b"{}", headers=headers)).status == 400
+async def test_a_body_with_the_encoding_identity_is_read(api):
+    headers = {"content-type": "application/json", "content-encoding": "identity"}
+    assert (await api("POST", "/v1/integrations", data=json.dumps(GOOD).encode(), headers=headers)).status == 201
 
 
 @pytest.mark.parametrize(
