@@ -14,14 +14,14 @@ from benchmarks.report import RESULTS, machine_facts
 BENCHMARKS = {"no-hook": no_hook, "one-hook": one_hook, "lookup": lookup}
 
 
-async def measure(names: list[str], out: Path, *, quick: bool) -> None:
-    """Run the benchmarks named, print each report and write it to `out`."""
+async def measure(names: list[str], out: Path | None, *, quick: bool) -> None:
+    """Run the benchmarks named, print each report and write it to `out`, if that is given."""
     machine = machine_facts(name_of_running_loop())
     for name in names:
         report = await BENCHMARKS[name](quick=quick)
-        path = report.write(machine, out)
         print(report.markdown(machine))
-        print(f"(written to {path})\n")
+        if out is not None:
+            print(f"(written to {report.write(machine, out)})\n")
 
 
 def main() -> None:
@@ -30,10 +30,11 @@ def main() -> None:
     parser.add_argument("which", nargs="?", default="all", choices=[*BENCHMARKS, "all"])
     parser.add_argument("--quick", action="store_true", help="a few rounds: to see that it works, not how fast")
     parser.add_argument("--plain-asyncio", action="store_true", help="asyncio's own loop, also where uvloop is present")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder for the tables (benchmarks/results)")
+    parser.add_argument("--out", type=Path, help="the folder for the tables (benchmarks/results; none with --quick)")
     chosen = parser.parse_args()
     names = list(BENCHMARKS) if chosen.which == "all" else [chosen.which]
-    run(measure(names, chosen.out, quick=chosen.quick), plain=chosen.plain_asyncio)
+    out = chosen.out or (None if chosen.quick else RESULTS)
+    run(measure(names, out, quick=chosen.quick), plain=chosen.plain_asyncio)
 
 
 if __name__ == "__main__":

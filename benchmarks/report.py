@@ -59,7 +59,7 @@ class Report:
 
 def aim(found: str, value: float, most: float) -> str:
     """A line that says what was found, what was aimed at, and whether that was met."""
-    return f"{found}; the aim is at most {most:,.3g}: {'met' if value <= most else 'not met'}"
+    return f"{found}; the aim is at most {most:,.2f}: {'met' if value <= most else 'not met'}"
 
 
 def machine_facts(loop: str) -> list[str]:
