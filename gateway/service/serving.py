@@ -16,6 +16,7 @@ from gateway.errors import ListenFailed
 from gateway.runtime import open_gateway
 from gateway.service.control import control_app
 from gateway.service.data_source import HttpDataSource
+from gateway.service.http_log import HttpLog
 from gateway.service.operator_keys import operator_keys
 from gateway.service.proxy import Route, Take, proxy_app
 
@@ -118,7 +119,9 @@ def _selected(gateway: Gateway, query: Query) -> Sequence[object]:
 
 @asynccontextmanager
 async def _site(app: web.Application, address: Address, setting: str) -> AsyncIterator[str]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handle_signals=False)
+    runner = web.AppRunner(
+        app, access_log=None, logger=HttpLog(), shutdown_timeout=SHUTDOWN_SECONDS, handle_signals=False
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, address.host, address.port)

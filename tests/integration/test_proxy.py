@@ -319,3 +319,17 @@ async def test_a_client_that_goes_away_cancels_the_call_to_the_hook() -> None:
         with pytest.raises(asyncio.CancelledError):
             await asking
         await it.server.no_connections()
+
+
+async def test_bytes_that_are_no_http_are_refused_and_logged_in_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    async with opened() as it:
+        host, port = it.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nno colon here\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400"))
+    (record,) = [record for record in caplog.records if record.name == "gateway.http"]
+    assert record.getMessage().startswith("http.refused status=400")
+    assert record.exc_info is None

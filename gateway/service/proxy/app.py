@@ -13,7 +13,7 @@ from gateway.errors import CallError, GatewayError, HookFailed, QueryRejected, U
 from gateway.model import Result
 from gateway.observe.log import get_logger
 from gateway.pipeline import provenance
-from gateway.service.problem import PROBLEM_JSON, problem_of
+from gateway.service.problem import PROBLEM_JSON, problem_middleware, problem_of
 from gateway.service.proxy.forwarding import PIECE, Upstream, end_to_end
 from gateway.service.proxy.routing import first_fitting
 from gateway.service.results import add_provenance, drop_validators, failure_response, is_json
@@ -41,7 +41,7 @@ def proxy_app(
     Results up to `max_result_bytes` are held in memory while their hooks run; larger ones pass unmodified.
     """
     proxy = Proxy(chain, routes, max_result_bytes=max_result_bytes, is_wanted=is_wanted)
-    app = web.Application(handler_args={"auto_decompress": False})
+    app = web.Application(middlewares=[problem_middleware], handler_args={"auto_decompress": False})
     app.router.add_route("*", "/{path:.*}", proxy.handle)
     app.cleanup_ctx.append(proxy.session)
     return app
