@@ -35,11 +35,12 @@ class CallSettings:
 
 
 class Exchanged:
-    """How many body bytes a call has sent and received so far."""
+    """One call across its attempts: its id (`webhook-id`), and how many body bytes were sent and received."""
 
-    __slots__ = ("received", "sent")
+    __slots__ = ("ident", "received", "sent")
 
     def __init__(self) -> None:
+        self.ident = message_id()
         self.sent = 0
         self.received = 0
 
@@ -58,11 +59,11 @@ class HookCaller:
     ) -> Reply:
         """Call `hook` with `result`; return what its reply means.
 
-        `deadline` in the loop's time holds for all of it. `seen` is filled in on the way, so that it
-        tells of failed calls too. Raises `CallError`.
+        `deadline` in the loop's time holds for all of it. `seen` gives the id, which is the same when a call is
+        repeated, and is filled in on the way, so that it tells of failed calls too. Raises `CallError`.
         """
         now = self._now()
-        ident = message_id()
+        ident = seen.ident
         loop = asyncio.get_running_loop()
         try:
             if hook.binary:
