@@ -7,7 +7,8 @@ In the test file of a transport:
             return MyTransport(guard, ssl_context)
 
 Where an implementation cannot be as strict as the exam asks,
-`otherwise` says, by path, which errors it gives instead; `None` in the place of an error is a reply that is taken.
+`otherwise` says, by path of the fake server, which error it gives instead, and `forgives` names the paths
+whose faults it does not mind: there, the exam only asks that it returns or raises a `CallError` in time.
 """
 
 # ruff: noqa: D102 - a test's name says what it holds
@@ -170,8 +171,8 @@ class TransportExam(FaultCases, ReachCases):
     async def test_a_reply_nobody_asked_for_never_meets_the_next_call(self, path: str) -> None:
         async with self.bench() as call:
             await call(path)
-            reply = await call("/echo", b'"mine"')
-            assert (reply.body, call.server.accepted) == (b'"mine"', 2)
+            assert (await call("/echo", b'"mine"')).body == b'"mine"'
+            assert call.server.accepted == 2 or path in self.forgives
 
     @case
     async def test_a_reply_that_comes_while_the_connection_is_idle_closes_it(self) -> None:
