@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import time
+import socket
+import threading
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -12,7 +14,7 @@ from gateway import __version__
 from gateway.cli.failures import Failure, Misuse, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 TIMEOUT_SECONDS: Final = 15.0
 _MAX_BYTES: Final = 64 * 1024 * 1024
@@ -21,10 +23,10 @@ _MAX_BYTES: Final = 64 * 1024 * 1024
 class ControlClient:
     """Calls of the control API at `url`, with the bearer key `key`.
 
-    Raises `Misuse` for a URL that cannot be used. `clock` tells seconds that never go back.
+    Raises `Misuse` for a URL that cannot be used.
     """
 
-    def __init__(self, url: str, key: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, url: str, key: str) -> None:
         parts = urlsplit(url)
         try:
             host, port = parts.hostname, parts.port
@@ -40,7 +42,6 @@ class ControlClient:
         self._port: Final = port
         self._base: Final = parts.path.rstrip("/")
         self._key: Final = key
-        self._clock: Final = clock
 
     def call(
         self,
@@ -71,24 +72,34 @@ class ControlClient:
             headers["content-type"] = "application/json"
         if if_version is not None:
             headers["if-match"] = f'"{if_version}"'
-        deadline = self._clock() + timeout_seconds
         kind = HTTPSConnection if self._secure else HTTPConnection
         connection = kind(self._host, self._port, timeout=timeout_seconds)
+        # The socket's own time limit holds for one read; a server that sends a byte now and then would outlive it.
+        ended = threading.Event()
+        watch = threading.Timer(timeout_seconds, _end, (connection, ended))
+        watch.daemon = True
+        watch.start()
         try:
             connection.request(method, target, content, headers)
             response = connection.getresponse()
-            received = self._read(connection, response, deadline)
-        except TimeoutError:
-            raise Unreachable(
-                f"The gateway at {self._url} did not answer within {timeout_seconds:g} s; try again, or check its log."
-            ) from None
+            received = response.read(_MAX_BYTES + 1)
+            if len(received) > _MAX_BYTES:
+                raise HTTPException(f"its answer is larger than {_MAX_BYTES} bytes")
+            if ended.is_set():
+                raise TimeoutError
         except (OSError, HTTPException) as error:
+            if ended.is_set() or isinstance(error, TimeoutError):
+                raise Unreachable(
+                    f"The gateway at {self._url} did not answer within {timeout_seconds:g} s; "
+                    "try again, or check its log."
+                ) from None
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise Unreachable(
                 f"The gateway at {self._url} could not be reached ({why}); "
                 "start it with `gateway serve`, or give its control API with --url or GATEWAY_URL."
             ) from None
         finally:
+            watch.cancel()
             connection.close()
         return self._judge(response, received)
 
@@ -106,21 +117,6 @@ class ControlClient:
             cursor = document.get("next_cursor")
             if not cursor:
                 return
-
-    def _read(self, connection: HTTPConnection, response: HTTPResponse, deadline: float) -> bytes:
-        received = bytearray()
-        while True:
-            left = deadline - self._clock()
-            if left <= 0:
-                raise TimeoutError
-            if connection.sock is not None:
-                connection.sock.settimeout(left)
-            piece = response.read1(65536)
-            if not piece:
-                return bytes(received)
-            received += piece
-            if len(received) > _MAX_BYTES:
-                raise HTTPException(f"its answer is larger than {_MAX_BYTES} bytes")
 
     def _judge(self, response: HTTPResponse, received: bytes) -> Any:
         media_type = (response.getheader("content-type") or "").partition(";")[0].strip().lower()
@@ -152,3 +148,10 @@ class ControlClient:
         elif status == 412:
             text += "\nRead it again with `show`, then repeat the change."
         return text
+
+
+def _end(connection: HTTPConnection, ended: threading.Event) -> None:
+    """Make whoever waits for the connection stop waiting."""
+    ended.set()
+    with contextlib.suppress(OSError, AttributeError):  # not connected yet, or closed just now
+        connection.sock.shutdown(socket.SHUT_RDWR)

@@ -24,9 +24,9 @@ def of_integration(function: Callable[..., None]) -> Callable[..., None]:
 def bulk_options(function: Callable[..., None]) -> Callable[..., None]:
     """Which hooks: named ones, or all of a type or capability."""
     function = click.option(
-        "--capability", "capabilities", multiple=True, help="Those that declare this capability; repeat for more."
+        "--capability", "capabilities", multiple=True, help="Those that serve this capability; repeat for more."
     )(function)
-    function = click.option("--type", "types", multiple=True, help="Those that declare this type; repeat for more.")(
+    function = click.option("--type", "types", multiple=True, help="Those that serve this type; repeat for more.")(
         function
     )
     return click.argument("hook", nargs=-1, metavar=f"[{HOOK_OF}]...")(function)

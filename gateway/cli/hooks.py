@@ -262,4 +262,4 @@ def _write_hooks(client: ControlClient, items: Sequence[Mapping[str, Any]]) -> N
         )
         for hook in items
     ]
-    write_table(columns, rows, empty="No hook here.")
+    write_table(columns, rows, empty="There is no hook.", spare=("id", "order", "timeout_ms"))

@@ -59,7 +59,9 @@ def _envelope(given: Mapping[str, Any]) -> dict[str, Any]:
     return envelope
 
 
-@integrations.command("list", cls=ControlCommand, epilog=examples("gateway integrations list", "… --json"))
+@integrations.command(
+    "list", cls=ControlCommand, epilog=examples("gateway integrations list", "gateway integrations list --json")
+)
 @pass_session
 def list_(session: Session, /) -> None:
     """List all integrations."""
@@ -73,7 +75,10 @@ def list_(session: Session, /) -> None:
         {"items": items, "next_cursor": None},
         as_json=session.as_json,
         otherwise=lambda: write_table(
-            columns, rows, empty="No integration is registered yet: gateway integrations register NAME URL"
+            columns,
+            rows,
+            empty="No integration is registered yet: gateway integrations register NAME URL",
+            spare=("priority",),
         ),
     )
 

@@ -30,38 +30,54 @@ def write(document: Any, *, as_json: bool, otherwise: Callable[[], None]) -> Non
         otherwise()
 
 
-def write_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+def write_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str, spare: Sequence[str] = ()
+) -> None:
     """A table; `empty` is said instead where there is no row.
 
-    On a terminal it fits the width. Elsewhere nothing is cut: columns are aligned by spaces, with two or
-    more between them.
+    On a terminal, columns that say nothing are left out, and those in `spare` where the width does not
+    suffice. Elsewhere nothing is left out: columns are aligned by spaces, with two or more between them.
     """
     rows = [[printable(cell) for cell in row] for row in rows]
     if not rows:
         click.echo(empty)
     elif sys.stdout.isatty():
-        _write_rich(columns, rows)
+        _write_rich(columns, rows, spare)
     else:
         widths = [max(len(line[at]) for line in [columns, *rows]) for at in range(len(columns))]
         for line in [columns, *rows]:
             click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def _write_rich(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _write_rich(columns: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     context = click.get_current_context(silent=True)
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    console = Console(color_system=None if context is not None and context.color is False else "auto")
+    table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    kept = _fitting(columns, rows, spare, console.width)
+    for at in kept:
+        table.add_column(columns[at], overflow="fold", no_wrap=at == 0)
     for row in rows:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    Console(no_color=True if context is not None and context.color is False else None).print(table)
+        table.add_row(*(Text(row[at], style=_STYLES.get(row[at], "")) for at in kept))
+    console.print(table)
 
 
+def _fitting(columns: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str], width: int) -> list[int]:
+    """Which columns to show in this width."""
+    kept = [at for at in range(len(columns)) if at == 0 or any(row[at] not in _SAYS_NOTHING for row in rows)]
+    for name in spare:
+        natural = sum(max(len(line[at]) for line in [columns, *rows]) + 2 for at in kept)
+        if natural <= width:
+            break
+        kept = [at for at in kept if columns[at] != name]
+    return kept
+
+
+_SAYS_NOTHING = {"", "-", "any"}
 _STYLES = {"enabled": "green", "disabled": "yellow"}
 
 

@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli.app import program
+from gateway.cli.client import ControlClient
+from gateway.cli.failures import Unreachable
 
 ROOT_ARGUMENTS = [sys.executable, "-m", "gateway"]
 
@@ -154,13 +156,29 @@ def test_what_a_server_says_cannot_steer_the_terminal(gateway):
 
 
 def test_a_server_that_never_answers_is_given_up_on():
-    from gateway.cli.client import ControlClient
-    from gateway.cli.failures import Unreachable
-
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         client = ControlClient(f"http://127.0.0.1:{deaf.getsockname()[1]}", "k")
         with pytest.raises(Unreachable, match="did not answer within"):
             client.call("GET", "/v1/hooks", timeout_seconds=0.05)
+
+
+def test_a_server_that_drips_is_given_up_on_as_a_whole():
+    def drip():
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not over.wait(0.01):
+                connection.sendall(b"x: y\r\n"[:1])
+
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        client = ControlClient(f"http://127.0.0.1:{server.getsockname()[1]}", "k")
+        with pytest.raises(Unreachable, match="did not answer within"):
+            client.call("GET", "/v1/hooks", timeout_seconds=0.2)
+        over.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -155,6 +155,14 @@ def test_a_database_of_a_newer_version_is_a_sentence_and_left_as_it_is(gateway):
     assert file.read_bytes() == before
 
 
+def test_a_place_that_cannot_be_written_to_is_a_sentence(gateway):
+    key = "operator-key-for-tests"
+    refused = gateway("serve", *ANYWHERE, GATEWAY_STORE__URL="sqlite:////proc/x.db", GATEWAY_CONTROL__OPERATOR_KEYS=key)
+    assert refused.code == 1
+    assert len(refused.err.splitlines()) == 1
+    assert "/proc/x.db" in refused.err
+
+
 def test_a_store_trouble_is_a_problem_document_with_json(gateway):
     (gateway.directory / "gateway.db").write_bytes(b"no database" * 1000)
     refused = gateway("serve", "--json", *ANYWHERE)
