@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import socket
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from cachetools import TTLCache
@@ -57,7 +58,7 @@ class Resolver:
         task = self._running.get(key)
         if task is None:
             task = self._running[key] = asyncio.create_task(self._look_up(host, port))
-            task.add_done_callback(self._done)
+            task.add_done_callback(partial(self._done, key))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -73,21 +74,18 @@ class Resolver:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _look_up(self, host: str, port: int) -> Sequence[AddressInfo]:
-        key = (host, port)
         loop = asyncio.get_running_loop()
         try:
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
         except (OSError, UnicodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not a valid name"
             raise DnsFailed(f"The host {host!r} could not be resolved: {reason}.") from None
-        finally:
-            del self._running[key]
         if not found:
             raise DnsFailed(f"The host {host!r} has no address.")
-        self._answers[key] = found
+        self._answers[host, port] = found
         return found
 
-    @staticmethod
-    def _done(task: asyncio.Task[Sequence[AddressInfo]]) -> None:
+    def _done(self, key: tuple[str, int], task: asyncio.Task[Sequence[AddressInfo]]) -> None:
+        self._running.pop(key, None)
         if not task.cancelled():
             task.exception()  # looked at, also if every caller gave up before
