@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.configuration import config_option, load
+from gateway.cli.invocation import program_name
 from gateway.cli.options import DEFAULT_URL, LocalCommand, Session, examples, pass_session
 from gateway.cli.output import write_facts
 
@@ -71,8 +72,9 @@ def _announce(listening: Listening) -> None:
     url = "" if listening.control_url == DEFAULT_URL else f" --url {listening.control_url}"
     given = f" --key-file {shlex.quote(str(kept))}" if kept is not None else " --key KEY"
     click.echo("\nNext, in another terminal:\n")
-    click.echo(f"  gateway integrations register my-hooks https://hooks.example.com{url}{given}")
-    click.echo(f"  gateway hooks list{url}{given}")
+    program = program_name()
+    click.echo(f"  {program} integrations register my-hooks https://hooks.example.com{url}{given}")
+    click.echo(f"  {program} hooks list{url}{given}")
     click.echo(f"  curl -H 'authorization: Bearer {key or 'KEY'}' {listening.control_url}/v1/integrations")
     if listening.gateway_url is not None:
         click.echo(f"  curl -i {listening.gateway_url}/")

@@ -68,6 +68,20 @@ class Gateway:
         assert "Traceback" not in done.stderr
         return Run(done.returncode, done.stdout, done.stderr)
 
+    def shell(self, script: str) -> Run:
+        """Run lines of a shell, which stops at the first that fails."""
+        done = subprocess.run(
+            ["bash", "-ec", script],
+            cwd=self.directory,
+            env=clean_environment(**self.variables),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout, done.stderr)
+
     def on_terminal(self, *arguments: str, **variables: str) -> Run:
         """Run it with a terminal as its output, which is also where its errors go."""
         controller, terminal = pty.openpty()

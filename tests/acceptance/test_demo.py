@@ -151,6 +151,20 @@ def test_bad_parameters_are_named_in_a_problem_document(playing):
     assert fetch(f"{playing['query_url']}/query/planes")[0] == 404
 
 
+def test_the_lines_it_ends_with_work_as_they_stand(program):
+    process = program.start("demo")
+    lines = []
+    while "openapi.json" not in (lines or [""])[-1]:
+        lines.append(process.stdout.readline())
+    to_try = "".join(lines).partition("Things to try")[2].splitlines(keepends=True)
+    shown = program.shell("".join(line for line in to_try if line.startswith("  ")))
+    process.terminate()
+    process.communicate(timeout=30)
+    assert shown.code == 0, shown.err
+    assert "gateway-hooks: metric-units;applied" in shown.out
+    assert '"state":"disabled"' in shown.out
+
+
 def test_its_hooks_can_be_switched_from_the_command_line(program, playing):
     control = {"GATEWAY_URL": playing["control_url"], "GATEWAY_KEY": playing["operator_key"]}
     states = {each["name"]: each["state"] for each in program("hooks", "list", "--json", **control).json["items"]}

@@ -22,6 +22,7 @@ from gateway.cli.demo.child import integration_server
 from gateway.cli.demo.data import open_database
 from gateway.cli.demo.query_api import query_api
 from gateway.cli.demo.show import Place, Story, playground
+from gateway.cli.invocation import program_name
 from gateway.config import CallSettings, Settings, StoreSettings
 from gateway.errors import ListenFailed
 from gateway.runtime import open_gateway
@@ -157,7 +158,7 @@ def _conclude(console: Console, story: Story) -> None:
 
 def _invite(console: Console, place: Place) -> None:
     console.print(Text("\nIt all stays up until you press Ctrl-C. Things to try in another terminal:"))
-    for heading, lines in playground(place):
+    for heading, lines in playground(place, program_name()):
         console.print(Text(f"\n{heading}", style="bold"))
         for line in lines:
             # Not wrapped: a line is there to be copied whole.

@@ -203,26 +203,31 @@ class Story:
         self._console.print(Text(text))
 
 
-def playground(place: Place) -> list[tuple[str, Sequence[str]]]:
-    """What to try next: headings with lines to copy."""
-    key, hook = place.operator_key, place.hook_ids["hang"]
-    control = f"--url {place.control_url} --key {key}"
+def playground(place: Place, program: str) -> list[tuple[str, Sequence[str]]]:
+    """What to try next: headings with lines to copy. `program` is how the command line is called."""
+    disable = f"{place.control_url}/v1/hooks/{place.hook_ids['hang']}/disable"
     return [
+        (
+            "First, the operator's key and where the gateway is",
+            (
+                f"export KEY={place.operator_key}",
+                f'export GATEWAY_KEY="$KEY" GATEWAY_URL={place.control_url}',
+            ),
+        ),
         (
             "Ask for other things",
             (
                 f"curl -i '{place.query_url}/query/airports?country=NO&limit=3'",
                 f"curl -i -H 'x-tenant: public' '{place.query_url}/query/nearby?iata=JFK&km=30'",
-                f"curl '{place.query_url}/'",
+                f"curl {place.query_url}/",
             ),
         ),
         (
             "Switch hooks",
             (
-                f"gateway hooks list {control}",
-                f"gateway hooks enable {hook} {control}",
-                f"curl -X POST -H 'authorization: Bearer {key}' \\",
-                f"  {place.control_url}/v1/hooks/{hook}/disable",
+                f"{program} hooks list",
+                f"{program} hooks enable hang",
+                f'curl -X POST -H "authorization: Bearer $KEY" {disable}',
             ),
         ),
         ("Look inside", (f"curl {place.control_url}/metrics", f"curl {place.control_url}/openapi.json")),
