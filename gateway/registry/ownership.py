@@ -60,9 +60,7 @@ class OwnershipCheck:
             msg = f"{asked} was answered with status {response.status}; it takes 200 and WebHook-Allowed-Origin"
             raise OwnershipRefused(msg)
         if allowed is None:
-            msg = (
-                f"{asked} was answered without WebHook-Allowed-Origin; it takes {self._origin!r} or * there"
-            )
+            msg = f"{asked} was answered without WebHook-Allowed-Origin; it takes {self._origin!r} or * there"
             raise OwnershipRefused(msg)
         if allowed.strip() != "*" and allowed.strip().lower() != self._origin.lower():
             msg = f"{asked} was answered with another WebHook-Allowed-Origin: {allowed[:100]!r}"

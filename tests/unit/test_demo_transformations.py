@@ -17,7 +17,7 @@ from gateway.cli.demo.transformations import (
 from gateway.wire.patch import apply_json_patch, apply_merge_patch
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
-TABLE = {
+TABLE: dict[str, list] = {
     "columns": ["icao", "elev_ft", "lat", "lon", "tz"],
     "rows": [["ZUDC", 14472.0, 29.3, 100.1, "Asia/Shanghai"], ["ENGM", 681.0, 60.2, 11.1, "Europe/Oslo"]],
 }
