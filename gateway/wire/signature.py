@@ -1,8 +1,8 @@
-"""Signatures of messages: Standard Webhooks 1.0, scheme `v1` (HMAC-SHA256), for both sides.
+"""Signatures of messages: Standard Webhooks 1.0, schemes `v1` (HMAC-SHA256) and `v1a` (Ed25519), for both sides.
 
 The signed content is `{id}.{timestamp}.{body}` over the raw bytes of the body. The header
-`webhook-signature` holds one `v1,<base64>` per valid secret, separated by spaces, so that a receiver
-can change to a new secret while the old one still holds.
+`webhook-signature` holds one `v1,<base64>` per valid secret and one `v1a,<base64>` per valid private key,
+separated by spaces, so that a receiver can change to a new secret or key while the old one still holds.
 
 Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -16,9 +16,12 @@ import secrets as _random
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import WebhookRefused
+from gateway.wire.ed25519 import SIGNATURE_BYTES, canonical_base64
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    from gateway.wire.ed25519 import PublicKey, SigningKey
 
 PREFIX: Final = "whsec_"
 ID: Final = "webhook-id"
@@ -28,6 +31,7 @@ TOLERANCE_SECONDS: Final = 300
 
 _CANONICAL_INTEGER = re.compile(r"(?:0|[1-9][0-9]{0,11})\Z")
 _MAX_SIGNATURES = 32
+_MAX_ASYMMETRIC = 4  # to check one costs as much as a hundred of the others
 
 
 def new_secret() -> str:
@@ -51,12 +55,14 @@ def key_of(secret: str) -> bytes:
     return key
 
 
-def sign(keys: Iterable[bytes], message_id: str, timestamp: int, body: bytes) -> str:
+def sign(
+    keys: Iterable[bytes], message_id: str, timestamp: int, body: bytes, signing_keys: Iterable[SigningKey] = ()
+) -> str:
     """The value of `webhook-signature`: one signature per key. `timestamp` in seconds since 1970."""
     content = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
-    return " ".join(
-        "v1," + binascii.b2a_base64(hmac.digest(key, content, "sha256"), newline=False).decode() for key in keys
-    )
+    signatures = ["v1," + _base64(hmac.digest(key, content, "sha256")).decode() for key in keys]
+    signatures.extend("v1a," + _base64(key.sign(content)).decode() for key in signing_keys)
+    return " ".join(signatures)
 
 
 def verify(
@@ -69,10 +75,13 @@ def verify(
     now: float,
     tolerance_seconds: float = TOLERANCE_SECONDS,
     expected_id: str | None = None,
+    public_keys: Sequence[PublicKey] = (),
 ) -> None:
     """Return if the message is authentic and fresh; raise `WebhookRefused` otherwise, never anything else.
 
-    The first three are header values (`None` if absent). `now` in seconds since 1970. With
+    One valid signature is enough: `v1` by one of `keys` or `v1a` by one of `public_keys`. Other schemes are
+    passed over, and so is what comes after the first 32 signatures and the first four of `v1a`. `message_id`,
+    `timestamp` and `signature` are header values (`None` if absent). `now` in seconds since 1970. With
     `expected_id`, the message must carry that very id: so a reply is bound to its request.
     """
     if not message_id or not timestamp or not signature:
@@ -92,16 +101,33 @@ def verify(
     except UnicodeEncodeError:
         msg = f"{ID} is not text"
         raise WebhookRefused(msg) from None
-    given = []
-    for part in signature.split(" ", _MAX_SIGNATURES)[:_MAX_SIGNATURES]:
-        scheme, _, value = part.partition(",")
-        if scheme == "v1":
-            given.append(value.encode("utf-8", "replace"))
+    symmetric, asymmetric = _given(signature)
     matched = False
     for key in keys:
-        expected = binascii.b2a_base64(hmac.digest(key, content, "sha256"), newline=False)
-        for candidate in given:
+        expected = _base64(hmac.digest(key, content, "sha256"))
+        for candidate in symmetric:
             matched |= hmac.compare_digest(expected, candidate)
+    if not matched and public_keys and asymmetric:
+        matched = any(key.verifies(candidate, content) for candidate in asymmetric for key in public_keys)
     if not matched:
         msg = f"no signature in {SIGNATURE} matches"
         raise WebhookRefused(msg)
+
+
+def _given(header: str) -> tuple[list[bytes], list[bytes]]:
+    """The signatures in a header: those of `v1` as they are written, those of `v1a` as bytes."""
+    symmetric: list[bytes] = []
+    asymmetric: list[bytes] = []
+    for part in header.split(" ", _MAX_SIGNATURES)[:_MAX_SIGNATURES]:
+        scheme, _, value = part.partition(",")
+        if scheme == "v1":
+            symmetric.append(value.encode("utf-8", "replace"))
+        elif scheme == "v1a" and len(asymmetric) < _MAX_ASYMMETRIC:
+            raw = canonical_base64(value)
+            if raw is not None and len(raw) == SIGNATURE_BYTES:
+                asymmetric.append(raw)
+    return symmetric, asymmetric
+
+
+def _base64(raw: bytes) -> bytes:
+    return binascii.b2a_base64(raw, newline=False)
