@@ -22,21 +22,20 @@ class IdSource:
     operating system for randomness each time. Not secret: each id tells the next one.
     """
 
-    __slots__ = ("_count", "_pid", "_prefix", "_word")
+    __slots__ = ("_count", "_prefix", "_word")
 
     def __init__(self, word: str) -> None:
         self._word = word
         self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)  # two processes must not count on from the same number
 
     def _renew(self) -> None:
-        self._pid = os.getpid()
         self._prefix = f"{self._word}_{secrets.token_hex(8)}"
         self._count = count(1)
 
     def __call__(self) -> str:
         """The next id."""
-        if os.getpid() != self._pid:  # after a fork, two processes must not count on
-            self._renew()
         return f"{self._prefix}{next(self._count):x}"
 
 
