@@ -34,6 +34,7 @@ __all__ = [
     "StoreError",
     "StoreLocked",
     "StoreReadOnly",
+    "StoreSealed",
     "StoreTooNew",
     "TimedOut",
     "TlsFailed",
@@ -132,6 +133,10 @@ class StoreCorrupt(StoreError):
 
 class StoreTooNew(StoreError):
     """The database was written by a newer version of the gateway; it was not touched."""
+
+
+class StoreSealed(StoreError):
+    """The secrets in the database are encrypted with a key that is not configured; it was not touched."""
 
 
 class StaleGeneration(StoreError):

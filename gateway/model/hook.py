@@ -13,6 +13,14 @@ class HookState(StrEnum):
 
     ENABLED = "enabled"
     DISABLED = "disabled"
+    SUSPENDED = "suspended"  # enabled by its owner, and not called until its integration is well again
+
+
+class OnOverload(StrEnum):
+    """What happens to a call of a hook that has as many calls under way as it may."""
+
+    WAIT = "wait"  # for a free place, within the deadline
+    SKIP = "skip"  # the hook, at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +30,10 @@ class Hook:
     `types`, `capabilities`, `tenants`: what it serves; `None` is all that the envelope allows. `order`
     sorts the hooks of one integration, lower first, then by name. `timeout_ms` of `None` is the gateway's default.
     `generation` is the registry generation of its last change, `version` counts its changes (its ETag).
-    `reason` says why it is disabled. `lease_expires_at` is when it ends by itself unless renewed.
+    `reason` says why it is disabled, `suspended` why it is not called although it is enabled. `lease_expires_at` is
+    when it ends by itself unless renewed. `max_concurrency` of `None` is the gateway's default. `retry`: whether a call
+    is made once more when no connection could be made. `fresh_since` is the generation since which earlier calls do not
+    count for its breaker: it was made, changed by its owner, or enabled after having been disabled.
     `owned_url` is the URL that last passed the ownership handshake. Times are seconds since 1970, UTC.
     """
 
@@ -45,8 +56,15 @@ class Hook:
     owned_url: str | None = None
     created_at: float = 0.0
     updated_at: float = 0.0
+    suspended: str | None = None
+    max_concurrency: int | None = None
+    on_overload: OnOverload = OnOverload.WAIT
+    retry: bool = False
+    fresh_since: int = 0
 
     @property
     def state(self) -> HookState:
-        """`enabled` or `disabled`."""
-        return HookState.ENABLED if self.enabled else HookState.DISABLED
+        """What the hook is doing."""
+        if not self.enabled:
+            return HookState.DISABLED
+        return HookState.ENABLED if self.suspended is None else HookState.SUSPENDED

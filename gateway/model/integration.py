@@ -41,20 +41,40 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyHash:
-    """A stored API key: `digest` is `scheme:hex`, never the key. `expires_at` in seconds since 1970."""
+    """A stored API key: `digest` is what `gateway.registry.credentials` makes of it, never the key itself.
 
-    digest: str
+    `expires_at` in seconds since 1970.
+    """
+
+    digest: str = field(repr=False)
     created_at: float
     expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SigningSecret:
-    """A secret that calls are signed with (`whsec_…`). `expires_at` in seconds since 1970, or `None`."""
+    """What calls are signed with: a shared secret (`whsec_…`) or an Ed25519 key (`whsk_…`).
+
+    `expires_at` in seconds since 1970, or `None`.
+    """
 
     secret: str = field(repr=False)
     created_at: float
     expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """How connections to an integration are secured, where it differs from other integrations.
+
+    `ca_pem`: the only authorities whose certificates are accepted, instead of the system's.
+    `client_certificate_pem`: what the gateway shows of itself; its key is `Integration.client_key_pem`.
+    `server_name`: the name that is asked for and that the certificate must have, instead of the URL's host.
+    """
+
+    ca_pem: str | None = field(default=None, repr=False)
+    client_certificate_pem: str | None = field(default=None, repr=False)
+    server_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +83,7 @@ class Integration:
 
     Integrations run by `priority`, higher first, then by name. `enabled` is the operator's own switch.
     `version` counts the changes of this record (its ETag). Times are seconds since 1970, UTC.
+    `reply_public_keys` (`whpk_…`) are those that its replies may be signed with, besides the shared secrets.
     Newer keys and secrets come first.
     """
 
@@ -78,3 +99,7 @@ class Integration:
     updated_at: float = 0.0
     api_keys: tuple[ApiKeyHash, ...] = field(default=(), repr=False)
     secrets: tuple[SigningSecret, ...] = field(default=(), repr=False)
+    signing_keys: tuple[SigningSecret, ...] = field(default=(), repr=False)
+    client_key_pem: str | None = field(default=None, repr=False)
+    reply_public_keys: tuple[str, ...] = ()
+    tls: TlsSettings | None = None

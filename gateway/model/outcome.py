@@ -34,6 +34,7 @@ class Reason(StrEnum):
     BAD_JSON = "bad_json"
     BAD_PATCH = "bad_patch"
     SIGNATURE = "signature"
+    OVERLOAD = "overload"
     BREAKER_OPEN = "breaker_open"
     REJECTED_NOT_ALLOWED = "rejected_not_allowed"
     GONE = "gone"

@@ -6,6 +6,18 @@ is the exam that each implementation passes. Imports `model` and `errors` only.
 """
 
 from gateway.stores.opening import open_store, parse_store_url
-from gateway.stores.protocol import RegistryChange, RegistryState, RegistryStore
+from gateway.stores.protocol import AuditQuery, AuditRetention, RegistryChange, RegistryState, RegistryStore
+from gateway.stores.sealing import EncryptionKeys, new_encryption_key, parse_encryption_key
 
-__all__ = ["RegistryChange", "RegistryState", "RegistryStore", "open_store", "parse_store_url"]
+__all__ = [
+    "AuditQuery",
+    "AuditRetention",
+    "EncryptionKeys",
+    "RegistryChange",
+    "RegistryState",
+    "RegistryStore",
+    "new_encryption_key",
+    "open_store",
+    "parse_encryption_key",
+    "parse_store_url",
+]

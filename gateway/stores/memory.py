@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.errors import StaleGeneration, StoreError
-from gateway.stores.protocol import RegistryState
+from gateway.model.audit import REPEATED_ACTIONS
+from gateway.stores.protocol import AuditRetention, RegistryState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.model import Hook, Integration
-    from gateway.stores.protocol import RegistryChange
+    from gateway.model import AuditEntry, Hook, Integration
+    from gateway.stores.protocol import AuditQuery, RegistryChange
 
 
 class MemoryStore:
@@ -22,8 +25,12 @@ class MemoryStore:
     would break this is refused with `StoreError`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, retention: AuditRetention | None = None) -> None:
         self._state = RegistryState()
+        self._retention = retention or AuditRetention()
+        self._audit: list[AuditEntry] = []
+        self._audit_count = 0
+        self._pepper = secrets.token_bytes(32)
 
     async def load(self) -> RegistryState:
         """Everything, sorted by id."""
@@ -47,11 +54,34 @@ class MemoryStore:
         integrations.update((record.id, record) for record in change.put_integrations)
         hooks.update((record.id, record) for record in change.put_hooks)
         _check(integrations.values(), hooks.values())
+        self._note(change.audit)
         self._state = RegistryState(
             change.generation,
             tuple(integrations[key] for key in sorted(integrations)),
             tuple(hooks[key] for key in sorted(hooks)),
         )
+
+    def _note(self, entries: Iterable[AuditEntry]) -> None:
+        for entry in entries:
+            if entry.action in REPEATED_ACTIONS:
+                same = (entry.action, entry.hook_id)
+                self._audit = [old for old in self._audit if (old.action, old.hook_id) != same]
+            self._audit_count += 1
+            self._audit.append(replace(entry, number=self._audit_count))
+        if self._audit:
+            first = self._audit_count - self._retention.entries
+            oldest = self._audit[-1].at - self._retention.seconds
+            if self._audit[0].number <= first or self._audit[0].at < oldest:
+                self._audit = [entry for entry in self._audit if entry.number > first and entry.at >= oldest]
+
+    async def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        """The entries of the audit log that fit, the newest first."""
+        found = (entry for entry in reversed(self._audit) if _fits(entry, query))
+        return [entry for entry, _ in zip(found, range(query.limit), strict=False)]
+
+    async def pepper(self) -> bytes:
+        """32 random bytes, made with this object."""
+        return self._pepper
 
     async def ping(self) -> None:
         """Memory can always be read."""
@@ -71,3 +101,15 @@ def _check(integrations: Iterable[Integration], hooks: Iterable[Hook]) -> None:
         if (hook.integration_id, hook.name) in names:
             raise StoreError("Two hooks of one integration would have the same name; nothing was changed.")
         names.add((hook.integration_id, hook.name))
+
+
+def _fits(entry: AuditEntry, query: AuditQuery) -> bool:
+    actor = entry.actor
+    return (
+        query.integration_id in (None, entry.integration_id)
+        and query.hook_id in (None, entry.hook_id)
+        and query.who in (None, actor.kind, actor.id, actor.name)
+        and (query.since is None or entry.at >= query.since)
+        and (query.until is None or entry.at < query.until)
+        and (query.before is None or entry.number < query.before)
+    )

@@ -63,6 +63,48 @@ MIGRATIONS: Final = (
             )""",
         ),
     ),
+    Migration(
+        2,
+        "credentials of any kind, secrets of the gateway itself, and the audit log",
+        (
+            # Which kinds of credential there are is for the code to say: `gateway.stores.rows`.
+            """CREATE TABLE credential_2 (
+                id INTEGER PRIMARY KEY,
+                integration_id TEXT NOT NULL REFERENCES integration (id) ON DELETE CASCADE,
+                kind TEXT NOT NULL,
+                position INTEGER NOT NULL,
+                scheme TEXT NOT NULL,
+                value TEXT NOT NULL,
+                created_at REAL NOT NULL,
+                expires_at REAL,
+                UNIQUE (integration_id, kind, position)
+            )""",
+            """INSERT INTO credential_2
+                SELECT id, integration_id, kind, position, scheme, value, created_at, expires_at FROM credential""",
+            "DROP TABLE credential",
+            "ALTER TABLE credential_2 RENAME TO credential",
+            "CREATE TABLE gateway_secret (name TEXT PRIMARY KEY NOT NULL, scheme TEXT NOT NULL, value TEXT NOT NULL)",
+            """CREATE TABLE audit (
+                number INTEGER PRIMARY KEY AUTOINCREMENT,
+                at REAL NOT NULL,
+                generation INTEGER NOT NULL,
+                action TEXT NOT NULL,
+                actor_kind TEXT NOT NULL,
+                actor_id TEXT,
+                actor_name TEXT,
+                address TEXT,
+                integration_id TEXT NOT NULL,
+                integration TEXT NOT NULL,
+                hook_id TEXT,
+                hook TEXT,
+                before TEXT,
+                after TEXT
+            )""",
+            "CREATE INDEX audit_by_integration ON audit (integration_id, number)",
+            "CREATE INDEX audit_by_hook ON audit (hook_id, number)",
+            "CREATE INDEX audit_by_time ON audit (at)",
+        ),
+    ),
 )
 
 

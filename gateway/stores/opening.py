@@ -12,7 +12,8 @@ from gateway.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.stores.protocol import RegistryStore
+    from gateway.stores.protocol import AuditRetention, RegistryStore
+    from gateway.stores.sealing import EncryptionKeys
 
 _SQLITE: Final = "sqlite:///"
 _FORMS: Final = "use sqlite:///relative.db, sqlite:////absolute.db or memory:"
@@ -43,8 +44,14 @@ def parse_store_url(url: str) -> StoreUrl:
 
 
 @asynccontextmanager
-async def open_store(url: str) -> AsyncIterator[RegistryStore]:
-    """The store at `url`, open until the context ends. Raises a subclass of `StoreError` that says why not."""
+async def open_store(
+    url: str, *, keys: EncryptionKeys | None = None, retention: AuditRetention | None = None
+) -> AsyncIterator[RegistryStore]:
+    """The store at `url`, open until the context ends.
+
+    `keys` encrypt what is secret in it (memory needs none), `retention` says how much of the audit log is kept.
+    Raises a subclass of `StoreError` that says why not, and `ConfigError` if the library for encryption is absent.
+    """
     try:
         path = parse_store_url(url).path
     except ValueError as error:
@@ -52,9 +59,9 @@ async def open_store(url: str) -> AsyncIterator[RegistryStore]:
     if path is None:
         from gateway.stores.memory import MemoryStore
 
-        yield MemoryStore()
+        yield MemoryStore(retention=retention)
         return
     from gateway.stores.sqlite import open_sqlite
 
-    async with open_sqlite(path) as store:
+    async with open_sqlite(path, keys=keys, retention=retention) as store:
         yield store

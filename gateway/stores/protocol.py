@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from gateway.model import Hook, Integration
+    from gateway.model import AuditEntry, Hook, Integration
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class RegistryChange:
     """One atomic change that leads from generation `base` to generation `generation` (> base).
 
     `put_*` insert or replace whole records by id; `delete_*` remove by id, and removing an integration
-    removes its hooks too.
+    removes its hooks too. `audit` tells who did it; its entries last with the change or not at all.
     """
 
     base: int
@@ -36,6 +36,35 @@ class RegistryChange:
     put_hooks: tuple[Hook, ...] = ()
     delete_integrations: tuple[str, ...] = ()
     delete_hooks: tuple[str, ...] = ()
+    audit: tuple[AuditEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRetention:
+    """How much of the audit log is kept: so many entries, none older than so many seconds than the newest.
+
+    What is beyond either goes when the next entry comes.
+    """
+
+    entries: int = 100_000
+    seconds: float = 365 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Which entries of the audit log are wanted: those that fit everything given, the newest first.
+
+    `who` is a kind of actor, its id or its name. `since` (inclusive) and `until` (exclusive) in seconds
+    since 1970. `before`: only entries whose number is lower, which is how a next page is asked for.
+    """
+
+    integration_id: str | None = None
+    hook_id: str | None = None
+    who: str | None = None
+    since: float | None = None
+    until: float | None = None
+    before: int | None = None
+    limit: int = 100
 
 
 class RegistryStore(Protocol):
@@ -52,6 +81,18 @@ class RegistryStore(Protocol):
         and `StoreError` for anything else that went wrong (nothing is changed then either). A cancelled
         call leaves the change either whole or absent.
         """
+        ...
+
+    async def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        """The entries of the audit log that fit, the newest first. Raises `StoreError`.
+
+        Within one change, later entries count as newer. Of the actions in `REPEATED_ACTIONS` only the last entry
+        of each hook is kept.
+        """
+        ...
+
+    async def pepper(self) -> bytes:
+        """32 random bytes that the store made once and keeps: the key of the digests of API keys."""
         ...
 
     async def ping(self) -> None:

@@ -14,28 +14,41 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from gateway.errors import StoreError
+from gateway.stores.audit_rows import read_audit
 from gateway.stores.migrations import migrate
-from gateway.stores.rows import read_generation, read_state, write_change
+from gateway.stores.protocol import AuditRetention
+from gateway.stores.rows import gateway_secret, read_generation, read_state, reseal, schemes, write_change
+from gateway.stores.sealing import PLAIN, Vault
 from gateway.stores.sqlite_file import prepared_file, told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from gateway.stores.protocol import RegistryChange, RegistryState
+    from gateway.model import AuditEntry
+    from gateway.stores.protocol import AuditQuery, RegistryChange, RegistryState
+    from gateway.stores.sealing import EncryptionKeys
 
 _T = TypeVar("_T")
 BUSY_SECONDS: Final = 2.0
 
 
 @asynccontextmanager
-async def open_sqlite(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> AsyncIterator[SqliteStore]:
+async def open_sqlite(
+    path: Path,
+    *,
+    busy_seconds: float = BUSY_SECONDS,
+    keys: EncryptionKeys | None = None,
+    retention: AuditRetention | None = None,
+) -> AsyncIterator[SqliteStore]:
     """The store in the file at `path`, made if need be, open until the context ends.
 
-    `busy_seconds` is how long to wait for another process that holds the database. Raises a subclass of
-    `StoreError`; a file that was there is unchanged then.
+    `busy_seconds` is how long to wait for another process that holds the database. With `keys`, secrets are
+    kept encrypted: those that are plain, or encrypted with an older key, are encrypted anew now, all or none.
+    `retention` says how much of the audit log is kept. Raises a subclass of `StoreError`, and `ConfigError` if
+    the library for encryption is not installed; a file that was there is unchanged then.
     """
-    database = _Database(path, busy_seconds)
+    database = _Database(path, busy_seconds, Vault(keys), retention or AuditRetention())
     thread = ThreadPoolExecutor(1, thread_name_prefix="gateway-store")
     store = SqliteStore(database, thread)
     try:
@@ -67,6 +80,19 @@ class SqliteStore:
         """
         await self.on_thread(lambda: self._database.commit(change))
 
+    @property
+    def resealed(self) -> int:
+        """How many secrets were encrypted anew when the store was opened."""
+        return self._database.resealed
+
+    async def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        """The entries of the audit log that fit, the newest first. Raises `StoreError`."""
+        return await self.on_thread(lambda: self._database.audit(query))
+
+    async def pepper(self) -> bytes:
+        """32 random bytes, made once and kept. Raises `StoreError`."""
+        return await self.on_thread(self._database.pepper)
+
     async def ping(self) -> None:
         """Read the generation. Raises `StoreError`."""
         await self.on_thread(self._database.ping)
@@ -82,26 +108,48 @@ class SqliteStore:
 class _Database:
     """The connection, and all that is done with it. Every method runs on the store's thread."""
 
-    def __init__(self, path: Path, busy_seconds: float) -> None:
+    def __init__(self, path: Path, busy_seconds: float, vault: Vault, retention: AuditRetention) -> None:
         self._path = path
         self._busy_seconds = busy_seconds
+        self._vault = vault
+        self._retention = retention
+        self.resealed = 0
         self._open = ExitStack()
         self._db: sqlite3.Connection | None = None
 
     def open(self) -> None:
         self._path = self._path.resolve()  # the lock is beside the file itself, not beside a link to it
         with ExitStack() as stack, told(self._path):
-            stack.enter_context(prepared_file(self._path))
+            stack.enter_context(prepared_file(self._path, lambda db: self._vault.check(schemes(db))))
             db = sqlite3.connect(self._path, timeout=self._busy_seconds, isolation_level=None)
             stack.callback(db.close)
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA secure_delete = ON")  # what was a secret once must not stay in the file's free space
             (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise StoreError(f"The database {self._path} cannot have a write-ahead log there; use a local disk.")
             migrate(db)
+            self._reseal(db)
             self._db = db
             self._open = stack.pop_all()
+
+    def _reseal(self, db: sqlite3.Connection) -> None:
+        present = schemes(db)
+        if not self._vault.encrypts or all(self._vault.is_present(scheme) for scheme in present if scheme != "digest"):
+            return
+        if PLAIN in present:
+            # Earlier versions left the secrets that they removed in the free space. First, so that it is done
+            # again if it comes to an end before the rest has happened.
+            db.execute("VACUUM")
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            self.resealed = reseal(db, self._vault)
+            db.execute("COMMIT")
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log holds the pages as they were
 
     def close(self) -> None:
         if self._db is not None:
@@ -112,11 +160,19 @@ class _Database:
 
     def load(self) -> RegistryState:
         with self._transaction("BEGIN") as db:
-            return read_state(db)
+            return read_state(db, self._vault)
 
     def commit(self, change: RegistryChange) -> None:
         with self._transaction("BEGIN IMMEDIATE") as db:
-            write_change(db, change)
+            write_change(db, change, self._vault, self._retention)
+
+    def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        with self._transaction("BEGIN") as db:
+            return read_audit(db, query)
+
+    def pepper(self) -> bytes:
+        with self._transaction("BEGIN IMMEDIATE") as db:
+            return gateway_secret(db, self._vault, "pepper")
 
     def ping(self) -> None:
         with self._transaction("BEGIN") as db:

@@ -9,11 +9,11 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from gateway.errors import StoreCorrupt, StoreError, StoreLocked, StoreReadOnly, StoreTooNew
+from gateway.errors import StoreCorrupt, StoreError, StoreLocked, StoreReadOnly, StoreSealed, StoreTooNew
 from gateway.stores.migrations import check_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _MAGIC: Final = b"SQLite format 3\0"
@@ -22,18 +22,19 @@ _FIND_OUT: Final = "Stop the other process, or give this one its own database (s
 
 
 @contextmanager
-def prepared_file(path: Path) -> Iterator[None]:
+def prepared_file(path: Path, check: Callable[[sqlite3.Connection], None]) -> Iterator[None]:
     """Hold the lock on the database file at `path`, which is there (perhaps empty) and ours when the block begins.
 
-    Raises a subclass of `StoreError` if it cannot be used; a file that was there is unchanged then.
+    `check` may refuse what the file holds (`StoreSealed`). Raises a subclass of `StoreError` if it cannot be used;
+    a file that was there is unchanged then.
     """
     lock = path.with_name(path.name + ".lock")
     _check_places(path)
     if path.exists() and not lock.exists():
-        inspect(path)  # before leaving so much as a lock file beside something that is not ours
+        inspect(path, check)  # before leaving so much as a lock file beside something that is not ours
     with _locked(lock, path):
         _create_private(path)
-        inspect(path)
+        inspect(path, check)
         yield
 
 
@@ -53,8 +54,11 @@ def _check_places(path: Path) -> None:
             )
 
 
-def inspect(path: Path) -> None:
-    """Judge an existing file without changing it. Raises `StoreCorrupt`, `StoreTooNew` or `StoreLocked`."""
+def inspect(path: Path, check: Callable[[sqlite3.Connection], None]) -> None:
+    """Judge an existing file without changing it.
+
+    Raises `StoreCorrupt`, `StoreTooNew` or `StoreLocked`, and `StoreSealed` if `check` does.
+    """
     try:
         with path.open("rb") as file:
             beginning = file.read(len(_MAGIC))
@@ -71,6 +75,9 @@ def inspect(path: Path) -> None:
     with told(path), closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?{mode}", uri=True)) as db:
         try:
             check_schema(db)
+            check(db)
+        except StoreSealed as error:
+            raise StoreSealed(f"The database {path} {error.detail}. {_UNTOUCHED}") from None
         except StoreTooNew as error:
             raise StoreTooNew(f"The database {path} {error.detail}. {_UNTOUCHED} Use that version.") from None
         except StoreCorrupt as error:

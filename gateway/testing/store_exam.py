@@ -5,24 +5,36 @@ In the test file of a store:
     class TestMyStore(StoreExam):
         durable = True
 
-        def open_store(self, place):
-            return open_my_store(place / "registry")
+        def open_store(self, place, *, retention=None):
+            return open_my_store(place / "registry", retention=retention)
 
 `open_store` gives an async context manager; `place` is an empty directory of the test's own. Opening the
-same place again must find what was committed, if `durable`.
+same place again must find what was committed, if `durable`. `retention` says how much of the audit log to keep.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from gateway.errors import StaleGeneration, StoreError
-from gateway.model import ApiKeyHash, Delivery, Envelope, FailurePolicy, Hook, Integration, SigningSecret
-from gateway.stores.protocol import RegistryChange, RegistryState
+from gateway.model import (
+    Actor,
+    ActorKind,
+    ApiKeyHash,
+    AuditEntry,
+    Delivery,
+    Envelope,
+    FailurePolicy,
+    Hook,
+    Integration,
+    SigningSecret,
+    TlsSettings,
+)
+from gateway.stores.protocol import AuditQuery, AuditRetention, RegistryChange, RegistryState
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -63,6 +75,10 @@ FULL_INTEGRATION = Integration(
     updated_at=1_700_000_001.5,
     api_keys=(ApiKeyHash("sha256:b", 2.5), ApiKeyHash("sha256:a", 1.0, 99.125)),
     secrets=(SigningSecret("whsec_b", 2.5), SigningSecret("whsec_a", 1.0, 99.125)),
+    signing_keys=(SigningSecret("whsk_b", 2.5), SigningSecret("whsk_a", 1.0, 99.125)),
+    client_key_pem="-----BEGIN PRIVATE KEY-----\nb\n-----END PRIVATE KEY-----\n",
+    reply_public_keys=("whpk_b", "whpk_a"),
+    tls=TlsSettings(ca_pem="ca", client_certificate_pem="certificate", server_name="hooks.internal"),
 )
 FULL_HOOK = Hook(
     id="hk-full",
@@ -84,7 +100,16 @@ FULL_HOOK = Hook(
     owned_url="https://hooks.example:8443/base/hooks/full",
     created_at=1_700_000_000.25,
     updated_at=1_700_000_001.5,
+    suspended="its health check fails",
 )
+
+
+def entry(generation: int, **fields: Any) -> AuditEntry:
+    """A small entry of the audit log."""
+    made = AuditEntry(
+        1_000.0 + generation, generation, "hook.enabled", Actor(ActorKind.OPERATOR, "f00d"), "a", "name-a"
+    )
+    return replace(made, **fields)
 
 
 class StoreExam:
@@ -93,8 +118,11 @@ class StoreExam:
     pytestmark: ClassVar[list[pytest.MarkDecorator]] = [pytest.mark.asyncio]
     durable: ClassVar[bool] = True
 
-    def open_store(self, place: Path) -> AbstractAsyncContextManager[RegistryStore]:
+    def open_store(
+        self, place: Path, *, retention: AuditRetention | None = None
+    ) -> AbstractAsyncContextManager[RegistryStore]:
         """The store that lives in the directory `place`, open until the context ends."""
+        del retention
         raise LookupError(f"{type(self).__name__} must override open_store({place.name!r})")
 
     async def test_a_new_store_is_empty(self, tmp_path: Path) -> None:
@@ -236,6 +264,98 @@ class StoreExam:
             assert (await store.load()).hooks == hooks
             await store.commit(RegistryChange(1, 2, delete_hooks=tuple(h.id for h in hooks[1:])))
             assert (await store.load()).hooks == hooks[:1]
+
+    async def test_the_audit_log_tells_of_changes_in_every_field(self, tmp_path: Path) -> None:
+        """Entries come back equal, numbered upwards, the newest first."""
+        whole = AuditEntry(
+            at=1_000.25,
+            generation=1,
+            action="hook.changed",
+            actor=Actor(ActorKind.INTEGRATION, "int-full", "full-\N{SNOWMAN}", "2001:db8::1"),
+            integration_id="int-full",
+            integration="full-\N{SNOWMAN}",
+            hook_id="hk-full",
+            hook="full.hook-1",
+            before={"types": ["a", "\N{SNOWMAN}"], "timeout_ms": None},
+            after={"types": None, "timeout_ms": 2.5, "envelope": {"tenants": []}},
+        )
+        async with self.open_store(tmp_path) as store:
+            assert await store.audit(AuditQuery()) == []
+            await store.commit(RegistryChange(0, 1, audit=(whole, entry(1))))
+            await store.commit(RegistryChange(1, 2, audit=(entry(2),)))
+            newest, second, first = await store.audit(AuditQuery())
+        assert [newest.generation, second.generation, first.generation] == [2, 1, 1]
+        assert newest.number > second.number > first.number > 0
+        assert replace(first, number=0) == whole
+
+    async def test_a_change_that_is_refused_leaves_no_entry(self, tmp_path: Path) -> None:
+        """The audit log lasts with the change or not at all."""
+        async with self.open_store(tmp_path) as store:
+            with pytest.raises(StoreError):
+                await store.commit(RegistryChange(0, 1, put_hooks=(hook("1", "nobody"),), audit=(entry(1),)))
+            with pytest.raises(StaleGeneration):
+                await store.commit(RegistryChange(5, 6, audit=(entry(6),)))
+            assert await store.audit(AuditQuery()) == []
+
+    async def test_the_audit_log_is_asked_by_criteria_and_in_pages(self, tmp_path: Path) -> None:
+        """Every criterion narrows the answer; `before` goes on where a page ended."""
+        gateway = Actor(ActorKind.GATEWAY)
+        server = Actor(ActorKind.INTEGRATION, "b", "name-b", "192.0.2.1")
+        made = (
+            entry(1),
+            entry(2, actor=server, integration_id="b", integration="name-b", hook_id="h", hook="name-h"),
+            entry(3, actor=gateway, hook_id="k", hook="name-k"),
+        )
+        async with self.open_store(tmp_path) as store:
+            for each in made:
+                await store.commit(RegistryChange(each.generation - 1, each.generation, audit=(each,)))
+
+            async def found(**criteria: Any) -> list[int]:
+                return [each.generation for each in await store.audit(AuditQuery(**criteria))]
+
+            assert await found() == [3, 2, 1]
+            assert await found(integration_id="b") == [2]
+            assert await found(hook_id="k") == [3]
+            assert await found(hook_id="k", integration_id="b") == []
+            assert (await found(who="b"), await found(who="name-b")) == ([2], [2])
+            assert (await found(who="gateway"), await found(who="f00d")) == ([3], [1])
+            assert await found(since=1_002.0, until=1_003.0) == [2]
+            assert await found(limit=2) == [3, 2]
+            last = (await store.audit(AuditQuery(limit=2)))[-1].number
+            assert await found(before=last, limit=2) == [1]
+
+    async def test_the_audit_log_is_bounded_by_count_and_by_age(self, tmp_path: Path) -> None:
+        """What is beyond the retention goes when the next entry comes."""
+        retention = AuditRetention(entries=3, seconds=100.0)
+        async with self.open_store(tmp_path, retention=retention) as store:
+            for n in range(1, 6):
+                await store.commit(RegistryChange(n - 1, n, audit=(entry(n),)))
+            assert [e.generation for e in await store.audit(AuditQuery())] == [5, 4, 3]
+            await store.commit(RegistryChange(5, 6, audit=(entry(6, at=1_104.0),)))
+            assert [e.generation for e in await store.audit(AuditQuery())] == [6, 5, 4]
+            await store.commit(RegistryChange(6, 7, audit=(entry(7, at=1_105.0),)))
+            assert [e.generation for e in await store.audit(AuditQuery())] == [7, 6, 5]
+            await store.commit(RegistryChange(7, 8, audit=(entry(8, at=9_000.0),)))
+            assert [e.generation for e in await store.audit(AuditQuery())] == [8]
+
+    async def test_of_renewals_only_the_last_of_each_hook_is_kept(self, tmp_path: Path) -> None:
+        """What comes by itself again and again does not push out what people did."""
+        async with self.open_store(tmp_path) as store:
+            for n, key in enumerate(("h", "h", "k", "h"), start=1):
+                renewed = entry(n, action="hook.renewed", hook_id=key, hook=key)
+                await store.commit(RegistryChange(n - 1, n, audit=(entry(n, hook_id=key, hook=key), renewed)))
+            found = await store.audit(AuditQuery())
+        assert [e.generation for e in found if e.action == "hook.renewed"] == [4, 3]
+        assert [e.generation for e in found if e.action != "hook.renewed"] == [4, 3, 2, 1]
+
+    async def test_the_pepper_is_made_once(self, tmp_path: Path) -> None:
+        """A store keeps the key of its digests as long as it keeps the digests, and no two have the same."""
+        async with self.open_store(tmp_path) as store:
+            pepper = await store.pepper()
+            assert len(pepper) == 32
+            assert await store.pepper() == pepper
+        async with self.open_store(tmp_path) as store:
+            assert (await store.pepper() == pepper) is self.durable
 
     async def test_what_was_committed_lasts(self, tmp_path: Path) -> None:
         """Opening a durable store again finds the last generation, without what was refused; another is empty again."""

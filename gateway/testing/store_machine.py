@@ -23,7 +23,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.errors import StoreError
-from gateway.model import ApiKeyHash, Delivery, Envelope, FailurePolicy, Hook, Integration, SigningSecret
+from gateway.model import (
+    ApiKeyHash,
+    Delivery,
+    Envelope,
+    FailurePolicy,
+    Hook,
+    Integration,
+    OnOverload,
+    SigningSecret,
+    TlsSettings,
+)
 from gateway.stores.memory import MemoryStore
 from gateway.stores.protocol import RegistryChange
 
@@ -67,6 +77,10 @@ INTEGRATIONS = st.builds(
     updated_at=_TIMES,
     api_keys=st.lists(_KEYS, max_size=2).map(tuple),
     secrets=st.lists(_SECRETS, max_size=2).map(tuple),
+    signing_keys=st.lists(_SECRETS, max_size=2).map(tuple),
+    client_key_pem=st.none() | _TEXT,
+    reply_public_keys=st.lists(_TEXT, max_size=2).map(tuple),
+    tls=st.none() | st.builds(TlsSettings, st.none() | _TEXT, st.none() | _TEXT, st.none() | _TEXT),
 )
 HOOKS = st.builds(
     Hook,
@@ -89,6 +103,11 @@ HOOKS = st.builds(
     owned_url=st.none() | _TEXT,
     created_at=_TIMES,
     updated_at=_TIMES,
+    suspended=st.none() | _TEXT,
+    max_concurrency=st.none() | _SMALL,
+    on_overload=st.sampled_from(OnOverload),
+    retry=st.booleans(),
+    fresh_since=_SMALL,
 )
 
 

@@ -6,20 +6,27 @@ import dataclasses
 
 import pytest
 
-from gateway.stores import open_store
+from gateway.stores import EncryptionKeys, open_store
 from gateway.testing.store_exam import FULL_HOOK, FULL_INTEGRATION, StoreExam
 
 
 class TestMemoryStore(StoreExam):
     durable = False
 
-    def open_store(self, place):
-        return open_store("memory:")
+    def open_store(self, place, *, retention=None):
+        return open_store("memory:", retention=retention)
 
 
 class TestSqliteStore(StoreExam):
-    def open_store(self, place):
-        return open_store(f"sqlite:///{place / 'gateway.db'}")
+    def open_store(self, place, *, retention=None):
+        return open_store(f"sqlite:///{place / 'gateway.db'}", retention=retention)
+
+
+class TestEncryptedSqliteStore(StoreExam):
+    keys = EncryptionKeys(bytes(range(32)))
+
+    def open_store(self, place, *, retention=None):
+        return open_store(f"sqlite:///{place / 'gateway.db'}", keys=self.keys, retention=retention)
 
 
 @pytest.mark.parametrize(

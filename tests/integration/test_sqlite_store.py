@@ -15,7 +15,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import StoreCorrupt, StoreError, StoreLocked, StoreReadOnly, StoreTooNew
-from gateway.model import Delivery
+from gateway.model import ApiKeyHash, Delivery, SigningSecret
 from gateway.stores import RegistryChange, RegistryState, open_store, parse_store_url
 from gateway.stores.migrations import MIGRATIONS, Migration, check_schema, migrate
 from gateway.stores.sqlite import open_sqlite
@@ -206,7 +206,8 @@ async def test_an_empty_file_becomes_a_database(path):
 async def test_a_newer_schema_is_refused(filled):
     sql(filled, "INSERT INTO schema_migration VALUES (99, 'future', 'x')")
     text = await refusal(filled, StoreTooNew)
-    assert "was written by a newer version of the gateway (schema 99; this version knows up to 1)" in text
+    known = MIGRATIONS[-1].number
+    assert f"was written by a newer version of the gateway (schema 99; this version knows up to {known})" in text
     assert "The file was not touched." in text
 
 
@@ -227,18 +228,33 @@ async def test_a_schema_that_no_version_made_is_refused(filled):
 
 
 def test_missing_migrations_are_taken_in_order_and_together(filled):
-    second = Migration(2, "second", ("CREATE TABLE second (id)",))
-    broken = Migration(3, "broken", ("CREATE TABLE third (id)", "CREATE TABLE second (id)"))
+    last = MIGRATIONS[-1].number
+    second = Migration(last + 1, "second", ("CREATE TABLE second (id)",))
+    broken = Migration(last + 2, "broken", ("CREATE TABLE third (id)", "CREATE TABLE second (id)"))
     with closing(sqlite3.connect(filled, isolation_level=None)) as db:
         with pytest.raises(sqlite3.OperationalError):
             migrate(db, (*MIGRATIONS, second, broken))
         check_schema(db)  # as before: nothing of it happened
         migrate(db, (*MIGRATIONS, second))
-        assert db.execute("SELECT number FROM schema_migration").fetchall() == [(1,), (2,)]
+        taken = [number for (number,) in db.execute("SELECT number FROM schema_migration ORDER BY number")]
+        assert taken == list(range(1, last + 2))
         with pytest.raises(StoreTooNew):
             check_schema(db)
         with pytest.raises(StoreCorrupt):
             check_schema(db, (*MIGRATIONS, replace(second, statements=("CREATE TABLE other (id)",))))
+
+
+async def test_a_database_of_the_first_schema_keeps_its_credentials(path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        migrate(db, MIGRATIONS[:1])
+        db.execute("INSERT INTO integration VALUES ('int_1', 'one', '{\"base_url\": \"https://hooks.example\"}')")
+        db.execute("INSERT INTO credential VALUES (1, 'int_1', 'api_key', 0, 'digest', 'sha256:a', 1.0, NULL)")
+        db.execute("INSERT INTO credential VALUES (2, 'int_1', 'secret', 0, 'plain', 'whsec_a', 1.0, 9.0)")
+    async with open_sqlite(path) as store:
+        (found,) = (await store.load()).integrations
+    assert found.api_keys == (ApiKeyHash("sha256:a", 1.0),)
+    assert found.secrets == (SigningSecret("whsec_a", 1.0, 9.0),)
+    assert (found.signing_keys, found.client_key_pem, found.tls) == ((), None, None)
 
 
 async def test_a_record_from_before_a_field_was_added_gets_its_default(filled):
