@@ -2,14 +2,23 @@
 
 Both work on a freshly parsed document that nobody else holds: a patch that fails half-way leaves a
 half-changed value that is thrown away, for the bytes of the last good result are the truth.
+
+A JSON Patch of a few bytes can ask for much: thirty `copy` operations make a document a billion times as large,
+and each insertion at the head of a long array moves all of it. So what a patch may ask for is bounded, in
+the manner of the Kubernetes API server (10,000 operations, a limit on what they copy).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import jsonpatch
 import jsonpointer
+import orjson
+
+MAX_OPERATIONS: Final = 10_000
+MAX_COPIED_BYTES: Final = 1024 * 1024
+MAX_MOVED_ELEMENTS: Final = 20_000_000  # of arrays, by insertions and removals
 
 
 class PatchError(ValueError):
@@ -19,13 +28,23 @@ class PatchError(ValueError):
 def apply_json_patch(document: Any, operations: Any) -> Any:
     """Apply RFC 6902 `operations` to `document`, in place; return the new document.
 
-    Raises `PatchError` if they are no JSON Patch, a path is missing or a test fails.
+    Raises `PatchError` if they are no JSON Patch, a path is missing, a test fails, or they ask for too much.
     """
     if not isinstance(operations, list) or not all(isinstance(o, dict) for o in operations):
         msg = "a JSON Patch is an array of operation objects"
         raise PatchError(msg)
+    if len(operations) > MAX_OPERATIONS:
+        msg = f"the JSON Patch has {len(operations)} operations; {MAX_OPERATIONS} is the most"
+        raise PatchError(msg)
     try:
-        return jsonpatch.JsonPatch(operations).apply(document, in_place=True)
+        patch = jsonpatch.JsonPatch(operations)
+        bounds = _Bounds()
+        for operation in patch._ops:  # noqa: SLF001 - the parsed operations, which nothing public gives one by one
+            bounds.count(document, operation.operation)
+            document = operation.apply(document)
+        return document
+    except PatchError:
+        raise
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as e:
         raise PatchError(_first_line(e)) from None
     except (TypeError, KeyError, IndexError, ValueError, AttributeError, RecursionError) as e:
@@ -56,6 +75,55 @@ def apply_merge_patch(document: Any, patch: Any) -> Any:
                 todo.append((member, change))
             else:
                 target[name] = change
+    return document
+
+
+class _Bounds:
+    """Counts what the operations of one patch ask for. Pointers that lead nowhere are the patch's own matter."""
+
+    __slots__ = ("_copied", "_moved")
+
+    def __init__(self) -> None:
+        self._copied = 0
+        self._moved = 0
+
+    def count(self, document: Any, operation: dict[str, Any]) -> None:
+        """Raise `PatchError` if `operation` on `document` goes past a bound."""
+        kind = operation["op"]
+        if kind in ("add", "remove", "move", "copy"):
+            self._moved += _moved_by(document, operation.get("path"))
+            if kind == "move":
+                self._moved += _moved_by(document, operation.get("from"))
+            elif kind == "copy":
+                self._count_copy(document, operation.get("from"))
+            if self._moved > MAX_MOVED_ELEMENTS:
+                msg = "the JSON Patch inserts and removes too much in arrays that are too long"
+                raise PatchError(msg)
+
+    def _count_copy(self, document: Any, pointer: Any) -> None:
+        source = _found(document, pointer.split("/")[1:]) if isinstance(pointer, str) else None
+        if isinstance(source, (dict, list, str)):
+            self._copied += len(orjson.dumps(source))
+        if self._copied > MAX_COPIED_BYTES:
+            msg = f"the JSON Patch copies more than {MAX_COPIED_BYTES} bytes"
+            raise PatchError(msg)
+
+
+def _moved_by(document: Any, pointer: Any) -> int:
+    """How many elements an array has in which the member at `pointer` stands."""
+    parent = _found(document, pointer.split("/")[1:-1]) if isinstance(pointer, str) else None
+    return len(parent) if isinstance(parent, list) else 0
+
+
+def _found(document: Any, parts: list[str]) -> Any:
+    """The value at a JSON Pointer (RFC 6901) that is split into its parts; `None` if there is none."""
+    for part in parts:
+        if isinstance(document, dict):
+            document = document.get(part.replace("~1", "/").replace("~0", "~") if "~" in part else part)
+        elif isinstance(document, list) and part.isdecimal() and len(part) < 10 and int(part) < len(document):
+            document = document[int(part)]
+        else:
+            return None
     return document
 
 

@@ -105,3 +105,32 @@ def test_a_number_that_a_float_cannot_hold_survives_reading_and_writing(text: st
 @given(value=VALUES)
 def test_a_document_survives_reading_and_writing(value: Any) -> None:
     assert document.write(document.parse_exact(orjson.dumps(value))) == orjson.dumps(value)
+
+
+def depth_of(value: Any) -> int:
+    """How deep a value nests, counted one by one."""
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + max((depth_of(inner) for inner in (value.values() if isinstance(value, dict) else value)), default=0)
+
+
+TRICKY = st.recursive(
+    st.text('[]{}"\\ax', max_size=4) | st.integers(0, 9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text('[]{}"\\ax', max_size=3), inner, max_size=4),
+    max_leaves=30,
+)
+
+
+@given(value=TRICKY, wrapped=st.integers(0, 20))
+def test_the_depth_is_what_counting_it_finds_whatever_stands_in_strings(value: Any, wrapped: int) -> None:
+    for _ in range(wrapped):
+        value = [value]
+    depth = depth_of(value)
+    body = orjson.dumps(value)
+    assert not document.depth_exceeds(body, depth)
+    assert not depth or document.depth_exceeds(body, depth - 1)
+
+
+def test_a_string_without_an_end_is_no_json_however_many_brackets_there_are() -> None:
+    with pytest.raises(ValueError, match="it is not JSON"):
+        document.check(b'["' + b"[" * 5000, max_depth=100)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.errors import ReplyUnusable
 from gateway.model import Result
 from gateway.wire import reply
-from gateway.wire.patch import apply_merge_patch
+from gateway.wire.patch import apply_json_patch, apply_merge_patch
 
 BEFORE = Result(b'{"rows": [1, 2], "total": 12345678901234567890123}')
 JSON, PATCH, MERGE, PROBLEM = (
@@ -157,3 +157,28 @@ def test_a_merge_patch_may_nest_deeper_than_the_stack() -> None:
     for _ in range(5_000):
         merged = merged["a"]
     assert merged == {"leaf": 1}
+
+
+@pytest.mark.parametrize(
+    ("document", "operations", "words"),
+    [
+        ({"a": "x" * 100}, [{"op": "copy", "from": "", "path": f"/{n}"} for n in range(64)], "copies more than"),
+        ([0] * 200_000, [{"op": "move", "from": "/0", "path": "/-"}] * 10_000, "inserts and removes too much"),
+        ([0] * 200_000, [{"op": "add", "path": "/0", "value": 0}] * 10_000, "inserts and removes too much"),
+        ([], [{"op": "add", "path": "/-", "value": 0}] * 10_001, "10000 is the most"),
+    ],
+    ids=["copies", "moves", "adds", "operations"],
+)
+def test_a_patch_that_asks_for_too_much_is_refused(document: object, operations: list, words: str) -> None:
+    patch = orjson.dumps(operations)
+    with pytest.raises(ReplyUnusable, match=words) as caught:
+        found = reply.decode(200, PATCH, patch, result_type=JSON, may_reject=False, max_depth=200)
+        reply.apply(found, Result(orjson.dumps(document)), max_depth=200)
+    assert caught.value.reason == "bad_patch"
+
+
+def test_a_patch_of_a_few_thousand_operations_and_some_copies_is_applied() -> None:
+    operations = [{"op": "add", "path": f"/rows/{n}/x~1y", "value": n} for n in range(2_000)]
+    operations += [{"op": "copy", "from": "/rows/1/x~1y", "path": f"/rows/{n}/z"} for n in range(2_000)]
+    patched = apply_json_patch({"rows": [{} for _ in range(2_000)]}, operations)
+    assert patched["rows"][7] == {"x/y": 7, "z": 1}
