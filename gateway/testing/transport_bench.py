@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.errors import CallError
     from gateway.transport import Response, Transport
+    from gateway.transport.tls import TlsProfile
 
 __all__ = ["AMPLE", "JSON", "LIMITS", "SOON", "Bench", "CasesOnABench", "case"]
 
@@ -69,9 +70,10 @@ class Bench:
         pool: str = "hook",
         seconds: float = AMPLE,
         limits: Limits = LIMITS,
+        tls: TlsProfile | None = None,
     ) -> Response:
         """Call the server's `path` (or that of `url`) with a deadline in `seconds`."""
-        endpoint = parse_endpoint((url or self.server.url) + path, pool=pool)
+        endpoint = parse_endpoint((url or self.server.url) + path, pool=pool, tls=tls)
         deadline = asyncio.get_running_loop().time() + seconds
         return await self.transport.exchange(endpoint, method, headers, body, deadline=deadline, limits=limits)
 

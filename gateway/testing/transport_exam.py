@@ -25,6 +25,7 @@ from gateway.testing.hook_server import Raw, Reply, Request
 from gateway.testing.transport_bench import JSON, SOON, case
 from gateway.testing.transport_faults import FaultCases
 from gateway.testing.transport_reach import ReachCases
+from gateway.testing.transport_tls import TlsCases
 from gateway.transport import Limits
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ UNSENDABLE: Final[Sequence[tuple[str, str]]] = (
 )
 
 
-class TransportExam(FaultCases, ReachCases):
+class TransportExam(FaultCases, ReachCases, TlsCases):
     """Inherit from it in a test file, with the class's name beginning with `Test`."""
 
     @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])

@@ -27,10 +27,10 @@ from gateway.errors import (
     TimedOut,
     TlsFailed,
 )
-from gateway.transport.connect import tls_context
 from gateway.transport.decoding import inflater_for
 from gateway.transport.protocol import Endpoint, Limits, Response
 from gateway.transport.request import HeadWriter
+from gateway.transport.tls import TlsContexts, TlsProfile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,9 +81,9 @@ class AiohttpTransport:
 
     def __init__(self, guard: AddressGuard, *, ssl_context: ssl.SSLContext | None = None) -> None:
         self._guard = guard
-        self._context = None if ssl_context is None else tls_context(ssl_context)
+        self._contexts = TlsContexts(ssl_context)
         self._head_writer = HeadWriter()
-        self._pools: dict[tuple[str, str, Limits], _Pool] = {}
+        self._pools: dict[tuple[str, str, Limits, TlsProfile | None], _Pool] = {}
         self._calls: set[asyncio.Timeout] = set()
         self._no_calls = asyncio.Event()
         self._no_calls.set()
@@ -129,6 +129,8 @@ class AiohttpTransport:
         except CallError:
             raise
         except Exception as error:
+            if endpoint.shows_certificate and not attempt.reused and _is_dropped(error):
+                raise TlsFailed("The connection was closed right after the TLS handshake.") from error
             raise _translated(error) from error
         finally:
             self._calls.discard(scope)
@@ -184,6 +186,7 @@ class AiohttpTransport:
             skip_auto_headers=_NO_AUTO_HEADERS,
             allow_redirects=False,
             trace_request_ctx=attempt,
+            server_hostname=None if endpoint.tls is None else endpoint.tls.server_name,
         )
         try:
             if response.status < 200 or response.status > 599 or response.version not in {(1, 0), (1, 1)}:
@@ -210,11 +213,10 @@ class AiohttpTransport:
                 return
 
     def _pool(self, endpoint: Endpoint, limits: Limits) -> _Pool:
-        key = (endpoint.pool, endpoint.host, limits)
+        key = (endpoint.pool, endpoint.host, limits, endpoint.tls)
         pool = self._pools.get(key)
         if pool is None:
-            if endpoint.scheme == "https" and self._context is None:
-                self._context = tls_context(None)
+            context = self._contexts.context(endpoint.tls) if endpoint.scheme == "https" else None
             host = endpoint.host
 
             def guarded_socket(info: AddrInfoType) -> socket.socket:
@@ -228,7 +230,7 @@ class AiohttpTransport:
 
             session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=0, ssl=self._context or True, socket_factory=guarded_socket, ttl_dns_cache=10
+                    limit=0, ssl=context or True, socket_factory=guarded_socket, ttl_dns_cache=10
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
@@ -264,6 +266,13 @@ async def _read(response: aiohttp.ClientResponse, limits: Limits) -> tuple[bytes
     return bytes(content), received
 
 
+def _is_dropped(error: Exception) -> bool:
+    """Whether a connection that was made ended without a byte of a reply."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return False
+    return isinstance(error, (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, ConnectionError))
+
+
 def _translated(error: Exception) -> CallError:
     """What an exception of aiohttp means to a caller; more special ones first."""
     cause = getattr(error, "os_error", None)
@@ -274,6 +283,8 @@ def _translated(error: Exception) -> CallError:
             return DnsFailed(f"The host {error.host!r} could not be resolved.")
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return TlsFailed(f"The TLS handshake or the certificate failed: {type(cause or error).__name__}.")
+        case aiohttp.ClientOSError() if isinstance(error.__cause__, ssl.SSLError):
+            return TlsFailed("The other side ended the TLS connection.")
         case aiohttp.ClientConnectorError() if isinstance(cause, ConnectionResetError) and error.ssl:
             return TlsFailed("The connection broke during the TLS handshake.")
         case aiohttp.ServerDisconnectedError() if error.message and not isinstance(error.message, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import CallError, ConnectFailed, TimedOut
+from gateway.errors import CallError, ConnectFailed, TimedOut, TlsFailed
 from gateway.transport.connect import Connector, Resolves
 from gateway.transport.http1 import Connection
 from gateway.transport.request import HeadWriter
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.transport.address import AddressGuard
+    from gateway.transport.http1 import PoolKey
     from gateway.transport.protocol import Endpoint, Limits, Response
 
 __all__ = ["HttpTransport"]
 
-_Key = tuple[str, str, str, int]  # pool and origin
 _TICK: Final = 0.001  # seconds
+# Since TLS 1.3, a client certificate is judged after the handshake, and not every server says that it minds.
+_DROPPED_AT_ONCE: Final = (
+    "The connection was closed right after the TLS handshake; the other side may not accept the client certificate."
+)
 
 
 class HttpTransport:
@@ -57,7 +61,7 @@ class HttpTransport:
         self._max_idle = max_idle
         self._idle_seconds = idle_seconds
         self._head_writer = HeadWriter()
-        self._idle: dict[_Key, list[Connection]] = {}
+        self._idle: dict[PoolKey, list[Connection]] = {}
         self._idle_count = 0
         self._open: set[Connection] = set()
         self._connecting: set[asyncio.Timeout] = set()
@@ -94,7 +98,7 @@ class HttpTransport:
             if deadline <= now:
                 raise TimedOut("The deadline had passed before the call began.")
             head = self._head_writer.write(endpoint, method, headers, len(body))
-            key = (endpoint.pool, endpoint.scheme, endpoint.host, endpoint.port)
+            key = (endpoint.pool, endpoint.scheme, endpoint.host, endpoint.port, endpoint.tls)
             connection = self._take(key, now)
             reused = connection is not None
             while True:
@@ -106,6 +110,8 @@ class HttpTransport:
                     return await waiter
                 except ConnectFailed:
                     if not reused or connection.began or self._closed:
+                        if endpoint.shows_certificate and not (reused or connection.began or self._closed):
+                            raise TlsFailed(_DROPPED_AT_ONCE) from None
                         raise
                     reused, connection = False, None
                 except asyncio.CancelledError:
@@ -137,7 +143,7 @@ class HttpTransport:
             await asyncio.shield(self._drained)
 
     async def _connect(
-        self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, key: _Key, deadline: float
+        self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, key: PoolKey, deadline: float
     ) -> Connection:
         connection = Connection(loop, key, self._keep, self._forget)
         scope = asyncio.timeout_at(deadline)
@@ -164,7 +170,7 @@ class HttpTransport:
 
     # ------------------------------------------------------------ the pools
 
-    def _take(self, key: _Key, now: float) -> Connection | None:
+    def _take(self, key: PoolKey, now: float) -> Connection | None:
         stack = self._idle.get(key)
         while stack:
             connection = stack.pop()

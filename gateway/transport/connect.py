@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohappyeyeballs import start_connection
 
-from gateway.errors import AddressBlocked, ConfigError, ConnectFailed, TlsFailed
+from gateway.errors import AddressBlocked, ConnectFailed, TlsFailed
+from gateway.transport.tls import TlsContexts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.transport.protocol import Endpoint
     from gateway.transport.resolver import AddressInfo
 
-__all__ = ["Connector", "Resolves", "tls_context"]
+__all__ = ["Connector", "Resolves"]
 
 _NEXT_ADDRESS_AFTER: Final = 0.25  # seconds; the "connection attempt delay" of RFC 8305
 _SHUTDOWN_SECONDS: Final = 1.0
@@ -36,23 +37,13 @@ class Resolves(Protocol):
         ...
 
 
-def tls_context(given: ssl.SSLContext | None) -> ssl.SSLContext:
-    """`given`, or a context with the system's certificates. Raises `ConfigError` below TLS 1.2."""
-    if given is None:
-        given = ssl.create_default_context()
-        given.set_alpn_protocols(["http/1.1"])
-    if given.minimum_version < ssl.TLSVersion.TLSv1_2:
-        raise ConfigError("The TLS context for calls must ask for TLS 1.2 at least.")
-    return given
-
-
 class Connector:
     """Connects to an endpoint at an address that the guard permits."""
 
     def __init__(self, guard: AddressGuard, resolver: Resolves, context: ssl.SSLContext | None = None) -> None:
         self._guard = guard
         self._resolver = resolver
-        self._context = None if context is None else tls_context(context)
+        self._contexts = TlsContexts(context)
 
     async def connect(self, endpoint: Endpoint, protocol: asyncio.Protocol) -> None:
         """Connect and hand the open transport to `protocol.connection_made`.
@@ -101,15 +92,19 @@ class Connector:
         return sock
 
     async def _start_tls(self, endpoint: Endpoint, sock: socket.socket, protocol: asyncio.Protocol) -> None:
-        context = self._context
-        if context is None:
-            context = self._context = tls_context(None)
+        tls = endpoint.tls
+        try:
+            context = self._contexts.context(tls)
+        except BaseException:
+            sock.close()
+            raise
+        name = endpoint.host if tls is None or tls.server_name is None else tls.server_name
         loop = asyncio.get_running_loop()
         # In two steps, because a handshake can only be broken off at once through the raw transport.
         raw = await _adopt(sock, asyncio.Protocol())
         try:
             secured = await loop.start_tls(
-                raw, protocol, context, server_hostname=endpoint.host, ssl_shutdown_timeout=_SHUTDOWN_SECONDS
+                raw, protocol, context, server_hostname=name, ssl_shutdown_timeout=_SHUTDOWN_SECONDS
             )
         except ssl.SSLCertVerificationError as error:
             raw.abort()

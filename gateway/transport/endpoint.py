@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.transport.protocol import Endpoint
+
+if TYPE_CHECKING:
+    from gateway.transport.tls import TlsProfile
 
 __all__ = ["canonical_host", "parse_endpoint"]
 
@@ -24,8 +27,8 @@ _DOTS: Final = frozenset({".", ".."})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-def parse_endpoint(url: str, *, pool: str = "") -> Endpoint:
-    """Parse an absolute http or https URL; `pool` is passed on to the endpoint.
+def parse_endpoint(url: str, *, pool: str = "", tls: TlsProfile | None = None) -> Endpoint:
+    """Parse an absolute http or https URL; `pool` and `tls` are passed on to the endpoint.
 
     Says nothing about whether the address may be called: that is `AddressGuard`'s. Raises `ValueError`
     with one sentence for the person who wrote the URL.
@@ -52,7 +55,7 @@ def parse_endpoint(url: str, *, pool: str = "") -> Endpoint:
     authority = f"[{host}]" if ":" in host else host
     if port != _DEFAULT_PORTS[scheme]:
         authority = f"{authority}:{port}"
-    return Endpoint(scheme=scheme, host=host, port=port, authority=authority, target=target, pool=pool)
+    return Endpoint(scheme=scheme, host=host, port=port, authority=authority, target=target, pool=pool, tls=tls)
 
 
 def canonical_host(host: str) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING, Final, cast
 
-from gateway.errors import CallError, ConnectFailed, ProtocolViolated, TimedOut
+from gateway.errors import CallError, ConnectFailed, ProtocolViolated, TimedOut, TlsFailed
 from gateway.transport.reading import ResponseReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.transport.protocol import Limits, Response
+    from gateway.transport.tls import TlsProfile
+
+    PoolKey = tuple[str, str, str, int, TlsProfile | None]  # pool, origin, and how it is secured
 
 __all__ = ["Connection"]
 
@@ -45,7 +49,7 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        key: tuple[str, str, str, int],
+        key: PoolKey,
         on_idle: Callable[[Connection], None],
         on_lost: Callable[[Connection], None],
     ) -> None:
@@ -150,6 +154,10 @@ class Connection(asyncio.Protocol):
         self._reader.close()
         self._on_lost(self)
         if self._waiter is None:
+            return
+        if isinstance(exc, ssl.SSLError):  # since TLS 1.3, a client certificate is judged after the handshake
+            why = (exc.reason or "no reason given").replace("_", " ").lower()
+            self.fail(TlsFailed(f"The other side ended the TLS connection: {why}."))
             return
         how = "closed" if exc is None else "reset"
         if not self._reader.began:

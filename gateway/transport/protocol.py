@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.transport.tls import TlsProfile
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -15,7 +17,7 @@ class Endpoint:
 
     `host` is an ASCII host name (IDNA-encoded, no trailing dot) or an IP literal without brackets.
     `authority` is what the `host` header says. `target` is the origin form: an absolute path and an optional query.
-    Connections are kept and shared per `pool` (for a hook: its id).
+    Connections are kept and shared per `pool` (for a hook: its id). `tls` secures them in a way of its own.
     """
 
     scheme: str
@@ -24,11 +26,17 @@ class Endpoint:
     authority: str
     target: str
     pool: str
+    tls: TlsProfile | None = None
 
     @property
     def url(self) -> str:
         """The URL, for people."""
         return f"{self.scheme}://{self.authority}{self.target}"
+
+    @property
+    def shows_certificate(self) -> bool:
+        """Whether the other side may see a client certificate."""
+        return self.tls is not None and self.tls.certificate_pem is not None
 
 
 @dataclass(frozen=True, slots=True)
