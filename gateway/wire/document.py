@@ -41,7 +41,8 @@ def depth_exceeds(body: bytes, cap: int) -> bool:
     size = -(-len(left) // 8)
     eights = int(left.ljust(8 * size, b"0"), 2).to_bytes(size, "big")
     before = accumulate(memoryview(eights.translate(_DEEPER)).cast("b"), initial=0)
-    return max(map(add, before, eights.translate(_DEEPEST))) > cap
+    deepest: int = max(map(add, before, eights.translate(_DEEPEST)))
+    return deepest > cap
 
 
 def check(body: bytes, *, max_depth: int) -> None:

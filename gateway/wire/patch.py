@@ -37,11 +37,10 @@ def apply_json_patch(document: Any, operations: Any) -> Any:
         msg = f"the JSON Patch has {len(operations)} operations; {MAX_OPERATIONS} is the most"
         raise PatchError(msg)
     try:
-        patch = jsonpatch.JsonPatch(operations)
         bounds = _Bounds()
-        for operation in patch._ops:  # noqa: SLF001 - the parsed operations, which nothing public gives one by one
-            bounds.count(document, operation.operation)
-            document = operation.apply(document)
+        for operation in operations:
+            bounds.count(document, operation)
+            document = jsonpatch.JsonPatch([operation]).apply(document, in_place=True)
         return document
     except PatchError:
         raise
@@ -89,7 +88,7 @@ class _Bounds:
 
     def count(self, document: Any, operation: dict[str, Any]) -> None:
         """Raise `PatchError` if `operation` on `document` goes past a bound."""
-        kind = operation["op"]
+        kind = operation.get("op")
         if kind in ("add", "remove", "move", "copy"):
             self._moved += _moved_by(document, operation.get("path"))
             if kind == "move":
