@@ -68,4 +68,4 @@ async def registry_of(count: int, *, port: int = 80, path: str = "/204") -> Asyn
 def chain_of(registry: Registry, transport: Transport) -> HookChain:
     """The chain as the gateway composes it: signatures, guards and metrics on."""
     guard = HookGuard(HookCaller(transport, CallSettings()), gone=registry.report_gone)
-    return HookChain(lambda: registry.snapshot, guard, observer=GatewayMetrics())
+    return HookChain(registry.present, guard, observer=GatewayMetrics())

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from gateway.model import Outcome, Result
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A result and its provenance: the outcomes of the hooks selected for the query, in order.
+
+    (A named tuple: made for every query, in a quarter of the time.)
 
     `query_ms` is the time of the data-query phase where the pipeline ran it, `hooks_ms` that of the chain;
     both in milliseconds.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.errors import HookFailed, QueryRejected
-from gateway.model import Reason, Status
+from gateway.model import Reason
 from gateway.observe.log import get_logger
 from gateway.observe.observer import NullObserver
 from gateway.pipeline.answer import Answer
@@ -65,59 +65,45 @@ class HookChain:
         return await self._run(query, result, hooks)
 
     async def _run(self, query: Query, result: Result, hooks: tuple[BoundHook, ...]) -> Answer:
+        settings, guard = self._settings, self._guard
         time = asyncio.get_running_loop().time
         started = time()
-        deadline = started + self._settings.budget
-        event = QueryEvent(query, self._settings.source)
+        deadline = started + settings.budget
+        event = QueryEvent(query, settings.source)
         outcomes: list[Outcome] = []
         for hook in hooks:
             hook.in_flight.count += 1
         left = iter(hooks)
-        self._tell_started()
+        self._tell(self._observer.chain_started)
         try:
             for hook in left:
+                problem = None
                 try:
-                    result, outcome, problem = await self._step(hook, query, event, result, deadline)
+                    if query.depth >= settings.max_depth:
+                        outcome = guard.skip(hook, Reason.DEPTH)
+                    elif len(result.body) > settings.max_result_bytes:
+                        outcome = guard.skip(hook, Reason.SIZE)
+                    elif outcomes and time() >= deadline:
+                        outcome = guard.out_of_time(hook) if hook.fail else guard.skip(hook, Reason.BUDGET)
+                    else:
+                        result, outcome, problem = await guard.run(hook, query, event, result, deadline)
                 finally:
                     hook.in_flight.leave()
                 outcomes.append(outcome)
-                self._tell(query, outcome)
+                self._tell(self._observer.outcome, query, outcome)
                 if problem is not None:
                     raise QueryRejected(hook.name, problem, outcomes=tuple(outcomes))
-                if hook.fail and outcome.status is Status.FAILED and outcome.reason is not None:
+                if outcome.fatal and outcome.reason is not None:
                     raise HookFailed(hook.name, outcome.reason, outcomes=tuple(outcomes))
         finally:
             for hook in left:
                 hook.in_flight.leave()
-            self._tell_finished(time() - started)
-        return Answer(result, tuple(outcomes), hooks_ms=(time() - started) * 1000)
+            seconds = time() - started
+            self._tell(self._observer.chain_finished, seconds)
+        return Answer(result, tuple(outcomes), None, seconds * 1000)
 
-    async def _step(
-        self, hook: BoundHook, query: Query, event: QueryEvent, result: Result, deadline: float
-    ) -> tuple[Result, Outcome, dict[str, object] | None]:
-        if query.depth >= self._settings.max_depth:
-            return result, self._guard.skip(hook, Reason.DEPTH), None
-        if len(result.body) > self._settings.max_result_bytes:
-            return result, self._guard.skip(hook, Reason.SIZE), None
-        if asyncio.get_running_loop().time() >= deadline:
-            outcome = self._guard.out_of_time(hook) if hook.fail else self._guard.skip(hook, Reason.BUDGET)
-            return result, outcome, None
-        return await self._guard.run(hook, query, event, result, deadline)
-
-    def _tell_started(self) -> None:
+    def _tell(self, told: Callable[..., None], *what: object) -> None:
         try:
-            self._observer.chain_started()
-        except Exception:  # who watches must not disturb
-            log.exception("observer.broke")
-
-    def _tell(self, query: Query, outcome: Outcome) -> None:
-        try:
-            self._observer.outcome(query, outcome)
-        except Exception:  # who watches must not disturb
-            log.exception("observer.broke")
-
-    def _tell_finished(self, seconds: float) -> None:
-        try:
-            self._observer.chain_finished(seconds)
+            told(*what)
         except Exception:  # who watches must not disturb
             log.exception("observer.broke")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.model import Query, Result
@@ -57,7 +56,7 @@ class QueryPipeline:
         result = answer.result
         for after in self._post_query:
             result = await _awaited(after(query, result)) or result
-        return replace(answer, result=result, query_ms=query_ms)
+        return answer._replace(result=result, query_ms=query_ms)
 
 
 async def _awaited(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from gateway.errors import FieldError, InvalidInput, StoreError
@@ -36,8 +37,9 @@ class Registry:
     """Integrations and hooks: reading from memory, changing through the store.
 
     Opened with `Registry.open`. Reading never waits. Each change is durable and holds for every query
-    that starts after the call returns. Times are seconds since 1970. Changes raise `InvalidInput`,
-    `NotFound`, `Conflict`, `PreconditionFailed` or `StoreError`; then nothing has changed.
+    that starts after the call returns. `present()` is `snapshot` for who asks with every query. Times are
+    seconds since 1970. Changes raise `InvalidInput`, `NotFound`, `Conflict`, `PreconditionFailed` or
+    `StoreError`; then nothing has changed.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Registry:
         self._ownership = ownership
         self._now = now
         self._writer = RegistryWriter(store, rules, now)
+        self.present: Callable[[], Snapshot] = partial(getattr, self._writer, "snapshot")
         self._leases = LeaseTimer(self.expire_leases, now)
         self._background: set[asyncio.Task[None]] = set()
 

@@ -43,7 +43,7 @@ class NoNetwork:
 
 def pieces(registry):
     caller = HookCaller(NoNetwork(), CallSettings())
-    chain = HookChain(lambda: registry.snapshot, HookGuard(caller))
+    chain = HookChain(registry.present, HookGuard(caller))
     return {
         "metrics": GatewayMetrics(),
         "pipeline": QueryPipeline(chain, lambda query: {"asked": query.params}),

@@ -35,7 +35,7 @@ async def registry(clock, store):
 @pytest.fixture
 async def pipeline(registry, asked):
     transport = HttpTransport(AddressGuard(["127.0.0.0/8"], allow_http=True))
-    chain = HookChain(lambda: registry.snapshot, HookGuard(HookCaller(transport, CallSettings())))
+    chain = HookChain(registry.present, HookGuard(HookCaller(transport, CallSettings())))
 
     def data_query(query):
         asked.append(query)
