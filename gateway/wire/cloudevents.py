@@ -16,6 +16,8 @@ from urllib.parse import quote
 
 import orjson
 
+from gateway.wire import trace
+
 if TYPE_CHECKING:
     from gateway.model import Query, Result
 
@@ -49,13 +51,20 @@ class QueryEvent:
     Raises `TypeError` if the query's params or context cannot be written as JSON.
     """
 
-    __slots__ = ("_attributes", "_common", "_query", "_source")
+    __slots__ = ("_attributes", "_common", "_query", "_source", "_trace")
 
     def __init__(self, query: Query, source: str) -> None:
         self._query = query
         self._source = source
         self._common: bytes | None = None
         self._attributes: tuple[tuple[str, str], ...] | None = None
+        self._trace: str | None = None
+
+    def traceparent(self) -> str:
+        """The `traceparent` of one call: a new span, for all calls of the query in the same trace."""
+        if self._trace is None:
+            self._trace = trace.child(self._query.traceparent)
+        return trace.child(self._trace)
 
     def structured(self, message_id: str, hook_id: str, at: float, result: Result) -> bytes:
         """The body of a structured call. `at` in seconds since 1970."""
