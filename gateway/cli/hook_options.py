@@ -47,6 +47,17 @@ def hook_fields(function: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--delivery", type=click.Choice(["structured", "binary"]), help="The CloudEvents form of a call."
             ),
+            click.option("--max-concurrency", type=int, help="How many of its calls may be under way at once."),
+            click.option(
+                "--on-overload",
+                type=click.Choice(["wait", "skip"]),
+                help="What a call does when that many are: wait for a place within the deadline, or fail at once.",
+            ),
+            click.option(
+                "--retry/--no-retry",
+                default=None,
+                help="Whether a call that found no connection is made once more, within the deadline.",
+            ),
         ]
     ):
         function = option(function)
@@ -58,6 +69,7 @@ _CLEARED: Final = {
     "any_capability": "capabilities",
     "any_tenant": "tenants",
     "default_timeout": "timeout_ms",
+    "default_concurrency": "max_concurrency",
 }
 
 
@@ -65,9 +77,9 @@ def draft(given: Mapping[str, Any]) -> dict[str, Any]:
     """The body: only what is given. The flags that clear a field make it null."""
     body: dict[str, Any] = {}
     for name, value in given.items():
-        if value is None or value is False or value == ():
-            continue
         field = _CLEARED.get(name)
+        if value is None or value == () or (value is False and field is not None):
+            continue
         if field is None:
             body[name] = list(value) if isinstance(value, tuple) else value
         elif given[field]:

@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli.breakers import breaker
 from gateway.cli.failures import Misuse
 from gateway.cli.hook_options import HOOK_OF, bulk_options, draft, hook_fields, of_integration
 from gateway.cli.lookup import find_hook_id, find_integration, integration_names
@@ -36,6 +37,9 @@ def hooks() -> None:
     For the operator and for integrations. A hook is named by its id, as integration/hook, or by its name
     alone where only one hook has it.
     """
+
+
+hooks.add_command(breaker)
 
 
 @hooks.command("list", cls=ControlCommand, epilog=examples("gateway hooks list", "gateway hooks list -i prices"))
@@ -131,6 +135,7 @@ def replace(session: Session, /, file: IO[str], integration: str | None, yes: bo
 @click.option("--any-capability", is_flag=True, help="… every capability.")
 @click.option("--any-tenant", is_flag=True, help="… every tenant.")
 @click.option("--default-timeout", is_flag=True, help="The gateway's default time limit.")
+@click.option("--default-concurrency", is_flag=True, help="The gateway's default number of calls at once.")
 @click.option("--if-version", type=int, help="Only if this is still its version, as `show` tells it.")
 @of_integration
 @pass_session

@@ -53,6 +53,7 @@ class Gateway:
 
     directory: Path
     variables: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __call__(self, *arguments: str, stdin: str = "", **variables: str) -> Run:
         done = subprocess.run(
@@ -103,7 +104,7 @@ class Gateway:
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start it and leave it running."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "gateway", *arguments],
             cwd=self.directory,
             env=clean_environment(**{**self.variables, **variables}),
@@ -112,18 +113,51 @@ class Gateway:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
+
+    def announced(self, *arguments: str, **variables: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+        """Start it with `--json`; returns the process and its first line."""
+        process = self.start(*arguments, "--json", **variables)
+        return process, json.loads(lines_until(process, "{")[0])
+
+    def end_all(self) -> None:
+        """End what is still running; a test that failed may have left something."""
+        for process in self.started:
+            process.kill()
+            process.communicate(timeout=30)
+
+
+def lines_until(process: subprocess.Popen[str], last: str) -> list[str]:
+    """What the process says, up to the first line that holds `last`. Fails if it ends before."""
+    lines = []
+    while line := process.stdout.readline():
+        lines.append(line)
+        if last in line:
+            return lines
+    pytest.fail(f"it ended before it said {last!r}: {''.join(lines)}{process.stderr.read()}")
 
 
 @pytest.fixture
-def gateway(tmp_path) -> Gateway:
+def until():
+    """Reads what a running program says, up to a certain line."""
+    return lines_until
+
+
+@pytest.fixture
+def gateway(tmp_path):
     """The program, in an empty directory."""
-    return Gateway(tmp_path)
+    opened = Gateway(tmp_path)
+    yield opened
+    opened.end_all()
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory) -> Gateway:
+def program(tmp_path_factory):
     """The program, in a directory that a module's tests share."""
-    return Gateway(tmp_path_factory.mktemp("program"))
+    opened = Gateway(tmp_path_factory.mktemp("program"))
+    yield opened
+    opened.end_all()
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +165,8 @@ def served(tmp_path_factory):
     """A gateway that serves, and the program set up to talk to it as the operator."""
     directory = tmp_path_factory.mktemp("served")
     program = Gateway(directory)
-    process = program.start(
+    process, told = program.announced(
         "serve",
-        "--json",
         "--listen",
         "127.0.0.1:0",
         "--control",
@@ -143,7 +176,6 @@ def served(tmp_path_factory):
         GATEWAY_CALLS__REQUIRE_OWNERSHIP="false",
     )
     try:
-        told = json.loads(process.stdout.readline())
         yield Gateway(directory, {"GATEWAY_URL": told["control_url"], "GATEWAY_KEY": OPERATOR_KEY})
     finally:
         process.terminate()

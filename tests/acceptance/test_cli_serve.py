@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import json
 import signal
 import socket
 import sqlite3
@@ -23,23 +22,20 @@ def stopped(process, number=signal.SIGTERM):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_on_a_signal_with_exit_code_0(gateway, number):
-    process = gateway.start("serve", "--json", *ANYWHERE)
-    process.stdout.readline()
+    process, _ = gateway.announced("serve", *ANYWHERE)
     code, _, err = stopped(process, number)
     assert code == 0, err
     assert "Traceback" not in err
 
 
 def test_the_first_start_makes_an_operator_key_and_shows_it_once_and_all_is_there_after_a_restart(gateway):
-    process = gateway.start("serve", "--json", *ANYWHERE)
-    first = json.loads(process.stdout.readline())
+    process, first = gateway.announced("serve", *ANYWHERE)
     control = {"GATEWAY_URL": first["control_url"], "GATEWAY_KEY": first["new_operator_key"]}
     made = gateway("integrations", "register", "prices", "https://hooks.example.com", "--json", **control).json
     stopped(process)
     assert first["control_url"].startswith("http://127.0.0.1:")
     assert first["gateway_url"] is None
-    process = gateway.start("serve", "--json", *ANYWHERE)
-    second = json.loads(process.stdout.readline())
+    process, second = gateway.announced("serve", *ANYWHERE)
     try:
         assert second["new_operator_key"] is None
         for key in ({"GATEWAY_KEY": first["new_operator_key"]}, {"GATEWAY_KEY_FILE": second["operator_key_file"]}):
@@ -50,13 +46,10 @@ def test_the_first_start_makes_an_operator_key_and_shows_it_once_and_all_is_ther
     assert first["new_operator_key"] not in out + err
 
 
-def test_it_prints_next_steps_that_work_as_they_stand(gateway):
+def test_it_prints_next_steps_that_work_as_they_stand(gateway, until):
     process = gateway.start("serve", *ANYWHERE)
     try:
-        lines = []
-        while not (lines and lines[-1].startswith("  curl")):
-            lines.append(process.stdout.readline())
-        (step,) = [line.partition(" integrations ")[2] for line in lines if " integrations register " in line]
+        step = until(process, " integrations register ")[-1].partition(" integrations ")[2]
         done = gateway("integrations", *step.split())
         assert done.code == 0, done.err
         assert "whsec_" in done.out
@@ -81,10 +74,9 @@ def test_an_upstream_is_answered_for(gateway):
         thread = threading.Thread(target=upstream.serve_forever)
         thread.start()
         api = f"http://127.0.0.1:{upstream.server_port}"
-        process = gateway.start("serve", "--json", "--upstream", api, *ANYWHERE, GATEWAY_STORE__URL="memory:")
+        process, told = gateway.announced("serve", "--upstream", api, *ANYWHERE, GATEWAY_STORE__URL="memory:")
         try:
-            url = json.loads(process.stdout.readline())["gateway_url"]
-            with urllib.request.urlopen(f"{url}/query", timeout=30) as answer:
+            with urllib.request.urlopen(f"{told['gateway_url']}/query", timeout=30) as answer:
                 assert answer.read() == b'{"rows": 1}'
         finally:
             code, _, _ = stopped(process)
@@ -119,8 +111,7 @@ def test_a_wrong_setting_exits_with_2_and_names_where_it_comes_from(gateway, arg
 
 
 def test_a_database_in_use_is_a_sentence(gateway):
-    process = gateway.start("serve", "--json", *ANYWHERE)
-    process.stdout.readline()
+    process, _ = gateway.announced("serve", *ANYWHERE)
     refused = gateway("serve", *ANYWHERE)
     assert stopped(process)[0] == 0
     assert refused.code == 1
@@ -140,8 +131,7 @@ def test_a_file_that_is_no_database_is_a_sentence_and_left_as_it_is(gateway, con
 
 
 def test_a_database_of_a_newer_version_is_a_sentence_and_left_as_it_is(gateway):
-    process = gateway.start("serve", "--json", *ANYWHERE)
-    process.stdout.readline()
+    process, _ = gateway.announced("serve", *ANYWHERE)
     stopped(process)
     file = gateway.directory / "gateway.db"
     with sqlite3.connect(file) as database:

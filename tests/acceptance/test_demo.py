@@ -113,9 +113,9 @@ def test_it_fits_into_80_columns_and_does_without_colours(program):
 @pytest.fixture(scope="module")
 def playing(program):
     """A demo that stays up, and what it announced."""
-    process = program.start("demo", "--json")
+    process, told = program.announced("demo")
     try:
-        yield json.loads(process.stdout.readline())
+        yield told
     finally:
         process.terminate()
         _, story = process.communicate(timeout=30)
@@ -151,12 +151,9 @@ def test_bad_parameters_are_named_in_a_problem_document(playing):
     assert fetch(f"{playing['query_url']}/query/planes")[0] == 404
 
 
-def test_the_lines_it_ends_with_work_as_they_stand(program):
+def test_the_lines_it_ends_with_work_as_they_stand(program, until):
     process = program.start("demo")
-    lines = []
-    while "openapi.json" not in (lines or [""])[-1]:
-        lines.append(process.stdout.readline())
-    to_try = "".join(lines).partition("Things to try")[2].splitlines(keepends=True)
+    to_try = "".join(until(process, "openapi.json")).partition("Things to try")[2].splitlines(keepends=True)
     shown = program.shell("".join(line for line in to_try if line.startswith("  ")))
     process.terminate()
     process.communicate(timeout=30)
@@ -189,8 +186,7 @@ def test_the_integration_server_refuses_what_is_not_signed(playing):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_and_no_port_is_left_behind(program, number):
-    process = program.start("demo", "--json")
-    told = json.loads(process.stdout.readline())
+    process, told = program.announced("demo")
     process.send_signal(number)
     # The integration server shares the pipe of standard error: the read ends when both processes have ended.
     process.communicate(timeout=30)

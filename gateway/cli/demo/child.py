@@ -50,14 +50,26 @@ async def integration_server() -> AsyncIterator[Child]:
     try:
         yield Child(process, (await hear(process))["port"])
     finally:
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            await asyncio.wait_for(process.wait(), _END_SECONDS)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+        # A second signal must not interrupt this: the process would be left behind.
+        ending = asyncio.create_task(_end(process))
+        while not ending.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(ending)
+
+
+async def _end(process: Process) -> None:
+    """Close its input, which ends it; after a while, by force."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    try:
+        async with asyncio.timeout(_END_SECONDS):
+            await process.stdout.read()
             await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 async def hear(process: Process) -> dict[str, Any]:
@@ -70,4 +82,6 @@ async def hear(process: Process) -> dict[str, Any]:
     if not line:
         raise GatewayError("The demo's integration server did not start; what it said is above. Run the demo again.")
     said: dict[str, Any] = json.loads(line)
+    if "error" in said:
+        raise GatewayError(str(said["error"]))
     return said

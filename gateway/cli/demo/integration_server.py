@@ -1,8 +1,9 @@
 """The demo's integration server, a process of its own: `python -m gateway.cli.demo.integration_server --port 0`.
 
 It speaks with whoever started it in lines of JSON. It says `{"port": …}` when it listens; then it is told
-`{"control_url", "api_key", "secret"}`, makes its hooks known to the gateway and says `{"hooks": […]}`. It ends when
-its standard input ends, so it never outlives its starter. It has two bad hooks on purpose: `hang` and `garbage`.
+`{"control_url", "api_key", "secret"}`, makes its hooks known to the gateway and says `{"hooks": […]}`, or
+`{"error": …}`. It ends when its standard input ends, so it never outlives its starter. It has two bad hooks on
+purpose: `hang` and `garbage`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import ClientSession, ClientTimeout, web
+from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from gateway.cli.demo.transformations import TRANSFORMATIONS
-from gateway.errors import WebhookRefused
+from gateway.errors import GatewayError, WebhookRefused
 from gateway.wire import signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from aiohttp import ClientResponse
 
 HANG_TIMEOUT_MS: Final = 500
 _MAX_BYTES: Final = 16 * 1024 * 1024
@@ -114,13 +117,19 @@ class IntegrationServer:
 async def declare(control_url: str, api_key: str) -> list[dict[str, Any]]:
     """Tier two, as an integration does it: declare the whole set of hooks, then enable them. Returns the hooks."""
     headers = {"authorization": f"Bearer {api_key}"}
-    async with ClientSession(headers=headers, timeout=ClientTimeout(total=15), raise_for_status=True) as session:
+    async with ClientSession(headers=headers, timeout=ClientTimeout(total=15), raise_for_status=_check) as session:
         async with session.put(f"{control_url}/v1/hooks", json=DECLARATIONS) as response:
             declared = (await response.json())["items"]
         ids = [hook["id"] for hook in declared]
         async with session.post(f"{control_url}/v1/hooks:enable", json={"ids": ids}) as response:
             hooks: list[dict[str, Any]] = (await response.json())["items"]
             return hooks
+
+
+async def _check(response: ClientResponse) -> None:
+    if response.status >= 400:
+        said = (await response.text())[:1000]
+        raise GatewayError(f"{response.method} {response.url} was answered with {response.status}: {said}")
 
 
 async def _serve(port: int) -> None:
@@ -138,7 +147,13 @@ async def _serve(port: int) -> None:
         if line:
             told = json.loads(line)
             server.trust(told["secret"])
-            _say({"hooks": await declare(told["control_url"], told["api_key"])})
+            try:
+                hooks = await declare(told["control_url"], told["api_key"])
+            except (GatewayError, ClientError, TimeoutError) as error:
+                why = str(error) or type(error).__name__
+                _say({"error": f"The integration server could not declare its hooks: {why}"})
+                return
+            _say({"hooks": hooks})
             await said.read()  # until the starter is gone
     finally:
         server.stop()

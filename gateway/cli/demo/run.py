@@ -56,7 +56,7 @@ async def run_demo(console: Console, options: DemoOptions, announce: Callable[[s
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    telling = asyncio.create_task(_tell_and_stay(console, options, announce, stopped))
+    telling = asyncio.create_task(_tell_and_stay(console, options, announce))
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait({telling, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -69,9 +69,8 @@ async def run_demo(console: Console, options: DemoOptions, announce: Callable[[s
     return telling.result()
 
 
-async def _tell_and_stay(
-    console: Console, options: DemoOptions, announce: Callable[[str], None] | None, stopped: asyncio.Event
-) -> bool:
+async def _tell_and_stay(console: Console, options: DemoOptions, announce: Callable[[str], None] | None) -> bool:
+    """The story, and then what is there to play with, until it is cancelled."""
     console.print(Text("Loading the airports of the world, starting the gateway and an integration server …"))
     timeout = ClientTimeout(total=15)
     async with _everything(console, options) as place, ClientSession(timeout=timeout) as session:
@@ -82,7 +81,7 @@ async def _tell_and_stay(
             announce(json.dumps({**asdict(place), "broken": story.broken}))
         if not options.once:
             _invite(console, place)
-            await stopped.wait()
+            await asyncio.Event().wait()
         return not story.broken
 
 
@@ -97,7 +96,9 @@ async def _everything(console: Console, options: DemoOptions) -> AsyncIterator[P
         )
         gateway = await stack.enter_async_context(open_gateway(settings))
         key = secrets.token_urlsafe(24)
-        control = control_app(gateway.registry, operator_keys=[key], metrics=gateway.metrics)
+        control = control_app(
+            gateway.registry, operator_keys=[key], metrics=gateway.metrics, protections=gateway.protections
+        )
         control_url = await stack.enter_async_context(_served(control, options.control_port))
         query_url = await stack.enter_async_context(_served(query_api(database, gateway.chain), options.port))
         child = await stack.enter_async_context(integration_server())
