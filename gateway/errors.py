@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AddressBlocked",
+    "BuffersFull",
     "CallError",
     "ConfigError",
     "Conflict",
@@ -189,6 +190,12 @@ class ReplyTooLarge(CallError):
     """The reply went past a cap: body, decompressed body, or header."""
 
     reason = "too_large"
+
+
+class BuffersFull(CallError):
+    """The replies that are coming in take as much memory as they may (calls.max_buffered_bytes)."""
+
+    reason = "overload"
 
 
 class ProtocolViolated(CallError):

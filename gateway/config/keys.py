@@ -76,6 +76,8 @@ def _kind_and_words(annotation: Any) -> tuple[Kind, str]:
     if get_origin(annotation) is tuple:
         if _is_section(_bare(get_args(annotation)[0])):
             return "tables", "list of tables"
+        if _bare(get_args(annotation)[0]) is int:
+            return "texts", "list of whole numbers"
         return "texts", "list of texts"
     if get_origin(annotation) is Literal:
         return "text", " | ".join(f'"{choice}"' for choice in get_args(annotation))

@@ -82,6 +82,15 @@ def parse_allowed(text: str) -> str:
     return text
 
 
+def parse_port(value: object) -> int:
+    """A port as a number, or as digits, which is how a variable gives it."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 5:
+        value = int(value)
+    if type(value) is not int or not 1 <= value <= 65535:
+        raise ValueError("must be a port from 1 to 65535")
+    return value
+
+
 def parse_url(text: str) -> str:
     """An absolute http or https URL without user, query or fragment; without a slash at the end."""
     try:

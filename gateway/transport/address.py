@@ -13,7 +13,7 @@ from gateway.errors import AddressBlocked, ConfigError
 from gateway.transport.endpoint import canonical_host
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from gateway.transport.protocol import Endpoint
 
@@ -35,11 +35,13 @@ class AddressGuard:
 
     `allow` lists what is allowed beyond public addresses: networks (`10.1.0.0/16`), addresses, host names
     (`hooks.internal`) and host name suffixes (`*.internal`). An allowed name may resolve to anything.
-    `allow_http` permits plain http. Raises `ConfigError` naming an entry that is none of these.
+    `allow_http` permits plain http. `ports` are those that calls to public addresses may go to, none given: any;
+    what `allow` names may have any port. Raises `ConfigError` naming an entry that is none of these.
     """
 
-    def __init__(self, allow: Sequence[str] = (), *, allow_http: bool = False) -> None:
+    def __init__(self, allow: Sequence[str] = (), *, allow_http: bool = False, ports: Collection[int] = ()) -> None:
         self._allow_http = allow_http
+        self._ports = frozenset(ports)
         self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
         self._names: set[str] = set()
         self._suffixes: list[str] = []
@@ -56,26 +58,16 @@ class AddressGuard:
             return "Plain http is not allowed here; use https, or let the operator set calls.allow_http."
         host = endpoint.host
         if host == "localhost" or host.endswith(".localhost"):
-            allowed = self.permits(host, "127.0.0.1") or self.permits(host, "::1")
-            return None if allowed else self._sentence(host, "127.0.0.1")
+            return None if self.permits(host, "::1") else self._refusal_of(host, "127.0.0.1", endpoint.port)
         try:
             ipaddress.ip_address(host)
         except ValueError:
             return None
-        return None if self.permits(host, host) else self._sentence(host, host)
+        return self._refusal_of(host, host, endpoint.port)
 
     def permits(self, host: str, address: str) -> bool:
-        """Whether a call for `host` may connect to `address`, an IP address as the system writes it."""
-        if self._permits_name(host):
-            return True
-        try:
-            found = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        inner = _inner(found)
-        if any(found in network or inner in network for network in self._networks):
-            return True
-        return getattr(found, "scope_id", None) is None and _is_public(inner)
+        """Whether a call for `host` may connect to `address`, an IP address as the system writes it, at some port."""
+        return self._allows(host, address) or _is_public(address)
 
     def check(self, host: str, sockaddr: Sequence[Any]) -> None:
         """Raise `AddressBlocked` unless a call for `host` may connect to `sockaddr`.
@@ -86,13 +78,30 @@ class AddressGuard:
         address = str(sockaddr[0])
         if len(sockaddr) == 4 and sockaddr[3] and "%" not in address:
             address = f"{address}%{sockaddr[3]}"
-        if not self.permits(host, address):
-            raise AddressBlocked(self._sentence(host, address))
+        refusal = self._refusal_of(host, address, sockaddr[1])
+        if refusal is not None:
+            raise AddressBlocked(refusal)
 
-    @staticmethod
-    def _sentence(host: str, address: str) -> str:
+    def _refusal_of(self, host: str, address: str, port: int) -> str | None:
+        if self._allows(host, address):
+            return None
         what = f"The address {address}" if host == address else f"The address {address} of the host {host!r}"
-        return f"{what} is not public; let the operator add it to calls.allow if it is meant."
+        if not _is_public(address):
+            return f"{what} is not public; let the operator add it to calls.allow if it is meant."
+        if self._ports and port not in self._ports:
+            return f"The port {port} is not one that calls may go to; let the operator add it to calls.ports."
+        return None
+
+    def _allows(self, host: str, address: str) -> bool:
+        """Whether the operator named the host or its address."""
+        if self._permits_name(host):
+            return True
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        inner = _inner(found)
+        return any(found in network or inner in network for network in self._networks)
 
     def _permits_name(self, host: str) -> bool:
         return host in self._names or any(host.endswith(suffix) for suffix in self._suffixes)
@@ -130,7 +139,14 @@ def _inner(address: _Address) -> _Address:
     return address
 
 
-def _is_public(address: _Address) -> bool:
+def _is_public(text: str) -> bool:
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    if getattr(found, "scope_id", None) is not None:
+        return False
+    address = _inner(found)
     if not address.is_global or address.is_multicast or address.is_reserved or address.is_unspecified:
         return False
     if isinstance(address, ipaddress.IPv4Address):

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import CallError, ConnectFailed, TimedOut, TlsFailed
+from gateway.transport.buffers import ReplyBuffers
 from gateway.transport.connect import Connector, Resolves
 from gateway.transport.http1 import Connection
 from gateway.transport.request import HeadWriter
@@ -37,6 +38,8 @@ class HttpTransport:
     the same deadline: the server had closed it for being idle. DNS answers are kept for
     `dns_ttl_seconds`; `resolver` replaces DNS.
 
+    Replies that are incomplete take `max_buffered_bytes` in all, shared as `gateway.transport.buffers` says.
+
     Compression is not asked for: integration servers are mostly near, and undoing gzip takes more of the
     event loop's time than reading the bytes. A reply that is compressed nevertheless is decoded.
 
@@ -54,7 +57,9 @@ class HttpTransport:
         max_idle: int = 1024,
         idle_seconds: float = 30.0,
         dns_ttl_seconds: float = 10.0,
+        max_buffered_bytes: int = 256 * 1024 * 1024,
     ) -> None:
+        self._buffers = ReplyBuffers(max_buffered_bytes)
         self._resolver = resolver or Resolver(dns_ttl_seconds)
         self._connector = Connector(guard, self._resolver, ssl_context)
         self._max_idle_per_pool = max_idle_per_pool
@@ -78,6 +83,11 @@ class HttpTransport:
     def idle_connections(self) -> int:
         """How many connections are kept for later calls."""
         return self._idle_count
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How many bytes of incomplete replies are counted now."""
+        return self._buffers.total - self._buffers.free
 
     async def exchange(
         self,
@@ -145,7 +155,7 @@ class HttpTransport:
     async def _connect(
         self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, key: PoolKey, deadline: float
     ) -> Connection:
-        connection = Connection(loop, key, self._keep, self._forget)
+        connection = Connection(loop, key, self._keep, self._forget, self._buffers)
         scope = asyncio.timeout_at(deadline)
         try:
             async with scope:

@@ -12,6 +12,7 @@ from gateway.transport.reading import ResponseReader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.transport.buffers import ReplyBuffers
     from gateway.transport.protocol import Limits, Response
     from gateway.transport.tls import TlsProfile
 
@@ -52,6 +53,7 @@ class Connection(asyncio.Protocol):
         key: PoolKey,
         on_idle: Callable[[Connection], None],
         on_lost: Callable[[Connection], None],
+        buffers: ReplyBuffers,
     ) -> None:
         self.key = key
         self.usable = False  # open, and nothing has happened that forbids another exchange
@@ -59,7 +61,7 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._on_idle = on_idle
         self._on_lost = on_lost
-        self._reader = ResponseReader()
+        self._reader = ResponseReader(buffers, key[0])
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Response] | None = None
         self._timer: asyncio.TimerHandle | None = None

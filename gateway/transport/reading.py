@@ -7,6 +7,7 @@ from typing import Final
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway.errors import CallError, ProtocolViolated, ReplyTooLarge
+from gateway.transport.buffers import STEP, ReplyBuffers
 from gateway.transport.decoding import Inflater, inflater_for
 from gateway.transport.familiar import FamiliarHead
 from gateway.transport.protocol import Limits, Response
@@ -33,8 +34,10 @@ class ResponseReader:
 
     __slots__ = (
         "_body",
+        "_buffers",
         "_chunked",
         "_complete",
+        "_counted",
         "_error",
         "_familiar",
         "_head_left",
@@ -46,6 +49,7 @@ class ResponseReader:
         "_limits",
         "_names",
         "_parser",
+        "_pool",
         "_received",
         "_response_headers",
         "_status",
@@ -58,12 +62,15 @@ class ResponseReader:
         "until_close",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, buffers: ReplyBuffers, pool: str) -> None:
         self.began = False  # a byte of the present response has come
         self.in_head = True
         self.until_close = False  # the body ends where the connection ends
         self.keep = True  # once complete: whether another response may follow on this connection
         self._body: bytes | bytearray = b""
+        self._buffers = buffers
+        self._pool = pool
+        self._counted = 0  # bytes of the body that `_buffers` counts
         self._chunked = False
         self._complete = False
         self._error: CallError | None = None
@@ -128,7 +135,7 @@ class ResponseReader:
                 self._inflater.finish()
             self._inflater = None
         body = self._body
-        self._body = b""
+        self._let_go()
         if isinstance(body, bytearray):
             body = bytes(body)
         return Response(self._status, self._response_headers, body, self._received)
@@ -136,7 +143,7 @@ class ResponseReader:
     def close(self) -> None:
         """Let go of the parser, which holds this object's methods, and of what was read."""
         self._parser = None
-        self._body = b""
+        self._let_go()
 
     # ------------------------------------------------------------ callbacks of the parser
 
@@ -207,7 +214,10 @@ class ResponseReader:
         elif isinstance(body, bytearray):
             body += piece
         else:
-            self._body = bytearray(body) + piece
+            body = self._body = bytearray(body)
+            body += piece
+        if len(self._body) > self._counted + STEP:
+            self._count_body(len(self._body))
 
     def on_message_complete(self) -> None:
         """The parser saw the end of the response, or of an interim one."""
@@ -253,6 +263,20 @@ class ResponseReader:
         # A body in chunks of one byte takes six bytes on the wire for each; much beyond that is padding.
         if self._wire > 9 * self._received + self._limits.head:
             raise ReplyTooLarge("The chunk sizes, extensions and trailers of the reply are larger than they may be.")
+
+    def _count_body(self, size: int) -> None:
+        more = size - self._counted
+        try:
+            self._buffers.take(self._pool, more)
+        except CallError as error:
+            self._refuse(error)
+        self._counted = size
+
+    def _let_go(self) -> None:
+        self._body = b""
+        if self._counted:
+            self._buffers.give_back(self._pool, self._counted)
+            self._counted = 0
 
     def _count_interim(self, status: int, *, framed: bool) -> None:
         self._interim_count += 1

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import CallError
 from gateway.testing import hook_routes
+from gateway.transport.buffers import ReplyBuffers
 from gateway.transport.protocol import Limits
 from gateway.transport.reading import ResponseReader
 
@@ -30,6 +31,10 @@ SAMPLES = [
     *(data for data in hook_routes._BYTES.values() if len(data) < 5000),
     *hook_routes._OPEN_BYTES.values(),
 ]
+
+
+def new_reader() -> ResponseReader:
+    return ResponseReader(ReplyBuffers(10**9), "hook")
 
 
 def read(reader, data, cuts):
@@ -67,17 +72,17 @@ def mutated(samples):
 @settings(max_examples=100)
 @given(st.binary(max_size=300) | mutated(SAMPLES), st.lists(st.integers(0, 5000), max_size=8))
 def test_any_bytes_in_any_pieces_are_a_reply_or_a_call_error_whose_kind_does_not_depend_on_the_pieces(data, cuts):
-    whole = read(ResponseReader(), data, [])
-    pieces = read(ResponseReader(), data, cuts)
+    whole = read(new_reader(), data, [])
+    pieces = read(new_reader(), data, cuts)
     assert whole == pieces or (whole[0] == pieces[0] == "error")
 
 
 @settings(max_examples=100)
 @given(st.lists(st.sampled_from(WHOLE) | mutated(WHOLE), min_size=1, max_size=6))
 def test_a_reader_that_has_seen_other_replies_reads_the_next_one_like_a_new_reader(messages):
-    reader = ResponseReader()
+    reader = new_reader()
     for data in messages:
-        expected = read(ResponseReader(), data, [])
+        expected = read(new_reader(), data, [])
         assert expected == read(reader, data, [])
         if expected[0] != "reply" or not reader.keep:
             return
@@ -86,7 +91,7 @@ def test_a_reader_that_has_seen_other_replies_reads_the_next_one_like_a_new_read
 @settings(max_examples=100)
 @given(st.binary(max_size=2500), st.integers(0, 2), st.binary(max_size=3))
 def test_a_reply_with_a_length_is_read_exactly_also_when_its_head_is_familiar(body, times, extra):
-    reader = ResponseReader()
+    reader = new_reader()
     head = b"HTTP/1.1 200 OK\r\nserver: s\r\nContent-Length: %d\r\nx-after: y\r\n\r\n"
     for _ in range(times):
         assert read(reader, head % 3 + b"abc", [])[3] == b"abc"

@@ -261,3 +261,32 @@ def test_a_refused_url_does_not_repeat_its_password():
 def test_a_canonical_host_stays_as_it_is():
     for host in ("hook.example", "1.2.3.4", "xn--bcher-kva.example"):
         assert host == canonical_host(canonical_host(host))
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "port", "blocked"),
+    [
+        ("hook.example", "93.184.216.34", 443, False),
+        ("hook.example", "93.184.216.34", 8443, False),
+        ("hook.example", "93.184.216.34", 25, True),
+        ("hook.example", "2606:4700::1111", 6379, True),
+        ("hook.example", "10.1.2.3", 6379, False),
+        ("hooks.internal", "93.184.216.34", 6379, False),
+        ("hook.example", "10.2.0.1", 443, True),
+    ],
+)
+def test_with_a_list_of_ports_public_addresses_are_called_at_these_only(host, address, port, blocked):
+    guard = AddressGuard(["10.1.0.0/16", "hooks.internal"], ports=[443, 8443])
+    sockaddr = (address, port, 0, 0) if ":" in address else (address, port)
+    if not blocked:
+        guard.check(host, sockaddr)
+        return
+    with pytest.raises(AddressBlocked, match=str(port) if port not in {443, 8443} else "not public"):
+        guard.check(host, sockaddr)
+
+
+def test_an_address_that_is_written_out_is_refused_at_another_port_at_once():
+    guard = AddressGuard(ports=[443])
+    assert "calls.ports" in guard.refusal(parse_endpoint("https://8.8.8.8:8443/"))
+    assert guard.refusal(parse_endpoint("https://8.8.8.8/")) is None
+    assert guard.refusal(parse_endpoint("https://hook.example:8443/")) is None  # judged when it is connected to
