@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.config import Settings
 from gateway.observe.metrics import GatewayMetrics
-from gateway.pipeline import CallSettings, ChainSettings, HookCaller, HookChain, HookGuard, QueryPipeline
+from gateway.pipeline import (
+    CallSettings,
+    ChainSettings,
+    HookCaller,
+    HookChain,
+    HookGuard,
+    Protections,
+    ProtectionSettings,
+    QueryPipeline,
+)
 from gateway.registry import OwnershipCheck, Registry, RegistryRules, WaivedOwnership
+from gateway.resilience.breaker import BreakerSettings
 from gateway.stores.opening import open_store
 from gateway.transport.address import AddressGuard
 from gateway.transport.client import HttpTransport
@@ -29,13 +39,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """An open gateway: the registry to change, the chain to run results through, the metrics to show."""
+    """An open gateway: the registry to change, the chain to run results through, the metrics to show.
+
+    `protections` are the breakers and bulkheads of its hooks.
+    """
 
     settings: Settings
     registry: Registry
     chain: HookChain
     metrics: GatewayMetrics
     transport: Transport
+    protections: Protections
 
     def pipeline(
         self,
@@ -70,7 +84,12 @@ async def open_gateway(
         if transport is None:
             transport = HttpTransport(guard, ssl_context=ssl_context)
             stack.push_async_callback(transport.aclose)
-        rules = RegistryRules(guard, default_timeout_ms=calls.timeout_ms, max_timeout_ms=calls.max_timeout_ms)
+        rules = RegistryRules(
+            guard,
+            default_timeout_ms=calls.timeout_ms,
+            max_timeout_ms=calls.max_timeout_ms,
+            max_concurrency=calls.max_concurrency,
+        )
         ownership = OwnershipCheck(transport, origin=calls.origin) if calls.require_ownership else WaivedOwnership()
         store = await stack.enter_async_context(open_store(settings.store.url))
         registry = await stack.enter_async_context(Registry.open(store, rules, ownership, now=now))
@@ -81,7 +100,16 @@ async def open_gateway(
             names_of=registry.names_of,
         )
         call_settings = CallSettings(max_reply_bytes=calls.max_reply_bytes, max_json_depth=calls.max_json_depth)
-        guarded = HookGuard(HookCaller(transport, call_settings, now), gone=registry.report_gone)
+        protections = Protections(
+            _protection(settings),
+            snapshot=lambda: registry.snapshot,
+            observer=metrics,
+            clock=asyncio.get_running_loop().time,
+        )
+        metrics.watch_protection(
+            load_of=protections.load_of, total=lambda: (protections.total.in_use, protections.total.waiting)
+        )
+        guarded = HookGuard(HookCaller(transport, call_settings, now), protections, gone=registry.report_gone)
         chain_settings = ChainSettings(
             budget=calls.budget_ms / 1000,
             max_depth=calls.max_depth,
@@ -89,7 +117,28 @@ async def open_gateway(
             source=calls.source,
         )
         chain = HookChain(lambda: registry.snapshot, guarded, chain_settings, metrics)
-        yield Gateway(settings, registry, chain, metrics, transport)
+        yield Gateway(settings, registry, chain, metrics, transport, protections)
+
+
+def _protection(settings: Settings) -> ProtectionSettings:
+    calls, breaker = settings.calls, settings.breaker
+    return ProtectionSettings(
+        max_concurrency_total=calls.max_concurrency_total,
+        max_waiting=calls.max_waiting,
+        max_waiting_total=calls.max_waiting_total,
+        slow_share=breaker.slow_share_percent / 100,
+        budget=calls.budget_ms / 1000,
+        breaker=BreakerSettings(
+            enabled=breaker.enabled,
+            window=breaker.window_ms / 1000,
+            min_calls=breaker.min_calls,
+            failure_rate=breaker.failure_percent / 100,
+            slow_rate=breaker.slow_percent / 100,
+            open_seconds=breaker.open_ms / 1000,
+            max_open_seconds=breaker.max_open_ms / 1000,
+            probes=breaker.probes,
+        ),
+    )
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

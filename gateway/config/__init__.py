@@ -9,6 +9,7 @@ from gateway.config.keys import ENV_PREFIX, SettingDescription, describe
 from gateway.config.loading import load_settings
 from gateway.config.routes import RouteSettings, Selector
 from gateway.config.settings import (
+    BreakerSettings,
     CallSettings,
     ControlSettings,
     DataSourceSettings,
@@ -21,6 +22,7 @@ from gateway.config.values import Address
 __all__ = [
     "ENV_PREFIX",
     "Address",
+    "BreakerSettings",
     "CallSettings",
     "ControlSettings",
     "DataSourceSettings",

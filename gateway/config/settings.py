@@ -129,6 +129,30 @@ class CallSettings(BaseModel):
         le=100,
         description="How many gateway calls a query may be nested in; past it, hooks are skipped.",
     )
+    max_concurrency: Count = Field(
+        default=100,
+        ge=1,
+        le=10_000,
+        description="How many calls of one hook may be under way at once: the default, and the most a hook may set.",
+    )
+    max_waiting: Count = Field(
+        default=100,
+        ge=0,
+        le=100_000,
+        description="How many more calls may wait for one hook with `on_overload` `wait`; past it, they fail at once.",
+    )
+    max_concurrency_total: Count = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="How many calls may be under way at once for all hooks together.",
+    )
+    max_waiting_total: Count = Field(
+        default=1000,
+        ge=0,
+        le=100_000,
+        description="How many more calls may wait for that, of hooks with `on_overload` `wait`.",
+    )
     require_ownership: Switch = Field(
         default=True,
         description="Whether a hook's address must agree to be called (OPTIONS handshake) before the first enable.",
@@ -153,6 +177,74 @@ class CallSettings(BaseModel):
         if self.timeout_ms > self.max_timeout_ms:
             raise ValueError(
                 f"timeout_ms ({self.timeout_ms}) must be at most max_timeout_ms ({self.max_timeout_ms}); "
+                "lower the one or raise the other",
+            )
+        return self
+
+
+class BreakerSettings(BaseModel):
+    """[breaker]: when a hook that is in trouble is left alone for a while."""
+
+    model_config = _FROZEN
+
+    enabled: Switch = Field(
+        default=True,
+        description="Whether failures and slow calls open a hook's breaker. Off, a `Retry-After` still does.",
+    )
+    window_ms: Count = Field(
+        default=30_000,
+        ge=1_000,
+        le=3_600_000,
+        description="The time that is looked back on, in ms.",
+    )
+    min_calls: Count = Field(
+        default=5,
+        ge=1,
+        le=1_000_000,
+        description="A breaker does not open before this many calls of its hook ended within the window.",
+    )
+    failure_percent: Count = Field(
+        default=50,
+        ge=1,
+        le=100,
+        description="It opens when at least this share of them failed, in percent.",
+    )
+    slow_percent: Count = Field(
+        default=90,
+        ge=1,
+        le=100,
+        description="It opens when at least this share of them was slow, in percent. A timeout is slow, too.",
+    )
+    slow_share_percent: Count = Field(
+        default=80,
+        ge=1,
+        le=100,
+        description="A call is slow that takes more than this share of its hook's time limit, in percent.",
+    )
+    open_ms: Count = Field(
+        default=5_000,
+        ge=1,
+        le=3_600_000,
+        description="How long it is open the first time, in ms; each next time twice as long, less up to a fifth.",
+    )
+    max_open_ms: Count = Field(
+        default=120_000,
+        ge=1,
+        le=86_400_000,
+        description="The longest that it is open, also by a `Retry-After`, in ms. At least breaker.open_ms.",
+    )
+    probes: Count = Field(
+        default=1,
+        ge=1,
+        le=1_000,
+        description="How many calls are let through after that to see; all of them must go well to close it.",
+    )
+
+    @model_validator(mode="after")
+    def _times_fit(self) -> Self:
+        if self.open_ms > self.max_open_ms:
+            raise ValueError(
+                f"open_ms ({self.open_ms}) must be at most max_open_ms ({self.max_open_ms}); "
                 "lower the one or raise the other",
             )
         return self
@@ -201,6 +293,7 @@ class Settings(BaseSettings):
     control: ControlSettings = ControlSettings()
     store: StoreSettings = StoreSettings()
     calls: CallSettings = CallSettings()
+    breaker: BreakerSettings = BreakerSettings()
     log: LogSettings = LogSettings()
     data_source: DataSourceSettings = DataSourceSettings()
     routes: tuple[RouteSettings, ...] = Field(

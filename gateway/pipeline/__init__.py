@@ -8,6 +8,17 @@ from gateway.pipeline.answer import Answer
 from gateway.pipeline.call import CallSettings, HookCaller
 from gateway.pipeline.chain import ChainSettings, HookChain
 from gateway.pipeline.guard import HookGuard
+from gateway.pipeline.protection import Protections, ProtectionSettings
 from gateway.pipeline.query_pipeline import QueryPipeline
 
-__all__ = ["Answer", "CallSettings", "ChainSettings", "HookCaller", "HookChain", "HookGuard", "QueryPipeline"]
+__all__ = [
+    "Answer",
+    "CallSettings",
+    "ChainSettings",
+    "HookCaller",
+    "HookChain",
+    "HookGuard",
+    "ProtectionSettings",
+    "Protections",
+    "QueryPipeline",
+]

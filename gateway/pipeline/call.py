@@ -35,12 +35,18 @@ class CallSettings:
 
 
 class Exchanged:
-    """One call across its attempts: its id (`webhook-id`), and how many body bytes were sent and received."""
+    """One call across its attempts: its id (`webhook-id`), and what was exchanged so far.
 
-    __slots__ = ("ident", "received", "sent")
+    `began`: whether it came to sending anything; `sent` and `received` count body bytes; `status` is the HTTP status
+    of the reply, 0 without one.
+    """
+
+    __slots__ = ("began", "ident", "received", "sent", "status")
 
     def __init__(self) -> None:
         self.ident = message_id()
+        self.began = False
+        self.status = 0
         self.sent = 0
         self.received = 0
 
@@ -75,6 +81,7 @@ class HookCaller:
         except TypeError as e:
             detail = f"the query's params or context cannot be written as JSON: {e}"
             raise ReplyUnusable(Reason.PROTOCOL, detail) from None
+        seen.began = True
         seen.sent = len(body)
         timestamp = int(now)
         keys = [key for key, until in hook.keys if until is None or until > now]
@@ -97,6 +104,7 @@ class HookCaller:
         response = await self._transport.exchange(
             hook.endpoint, "POST", headers, body, deadline=deadline, limits=self._limits
         )
+        seen.status = response.status
         seen.received = response.received
         return self._understand(hook, ident, result, response)
 

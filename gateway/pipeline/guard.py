@@ -1,15 +1,19 @@
-"""Between the chain and a call: whatever a hook does becomes an outcome, never an exception."""
+"""Between the chain and a call: whatever a hook does becomes an outcome, never an exception.
+
+A call passes its hook's breaker, then takes a place in the bulkheads, then is made: all under one deadline.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from gateway.errors import CallError, ReplyUnusable, TimedOut
+from gateway.errors import CallError, ConnectFailed, ReplyUnusable, TimedOut
 from gateway.model import Outcome, Reason, Status
 from gateway.observe.log import get_logger
 from gateway.pipeline.call import Exchanged
-from gateway.resilience.pauses import Pauses
+from gateway.pipeline.protection import Protections
+from gateway.pipeline.verdict import Verdict, verdict
 from gateway.wire.reply import Reject, Unchanged
 
 if TYPE_CHECKING:
@@ -17,10 +21,15 @@ if TYPE_CHECKING:
 
     from gateway.model import Query, Result
     from gateway.pipeline.call import HookCaller
+    from gateway.pipeline.protection import Protection
     from gateway.registry.snapshot import BoundHook
+    from gateway.resilience.breaker import Breaker
     from gateway.wire.cloudevents import QueryEvent
+    from gateway.wire.reply import Reply
 
 log = get_logger("pipeline")
+
+_TOO_LATE: Final = 0.001  # seconds; a call that begins with less than that left would be made for nothing
 
 
 def _nothing(_hook: BoundHook) -> None:
@@ -33,11 +42,16 @@ class HookGuard:
     `gone` is told of a hook that answered 410.
     """
 
-    def __init__(self, caller: HookCaller, *, gone: Callable[[BoundHook], None] = _nothing) -> None:
+    def __init__(
+        self,
+        caller: HookCaller,
+        protections: Protections | None = None,
+        *,
+        gone: Callable[[BoundHook], None] = _nothing,
+    ) -> None:
         self._caller = caller
+        self._protections = protections or Protections()
         self._gone = gone
-        self._pauses = Pauses()
-        self._failing: dict[str, str] = {}
 
     async def run(
         self, hook: BoundHook, query: Query, event: QueryEvent, result: Result, chain_deadline: float
@@ -49,11 +63,57 @@ class HookGuard:
         """
         time = asyncio.get_running_loop().time
         started = time()
-        wait = self._pauses.left((hook.hook_id, hook.generation), started)
-        if wait:
-            why = f"the hook asked not to be called for another {wait:.0f} s"
-            return result, self._outcome(hook, Status.FAILED, Reason.BREAKER_OPEN, detail=why), None
+        protection = self._protections.of(hook)
+        breaker = protection.breaker
+        ticket = breaker.enter()
+        if ticket is None:
+            return result, self._not_called(hook, breaker), None
         deadline = min(started + hook.timeout, chain_deadline)
+        if not protection.try_enter():
+            refusal = await self._wait(hook, protection, breaker, ticket, deadline)
+            if refusal is not None:
+                return result, self._outcome(hook, Status.FAILED, refusal, waited=time() - started), None
+        try:
+            return await self._called(hook, query, event, result, started, deadline, protection, breaker, ticket)
+        except BaseException:
+            breaker.withdraw(ticket)
+            raise
+        finally:
+            protection.leave()
+
+    async def _wait(
+        self, hook: BoundHook, protection: Protection, breaker: Breaker, ticket: int, deadline: float
+    ) -> Reason | None:
+        """Take a place that is not free at once; why not, if there was none."""
+        entered = False
+        try:
+            entered = hook.waits and await protection.enter(deadline)
+            if entered and asyncio.get_running_loop().time() > deadline - _TOO_LATE:
+                protection.leave()
+                entered = False
+        finally:
+            if not entered:
+                breaker.withdraw(ticket)
+        if breaker.admits(ticket):
+            return None if entered else Reason.OVERLOAD
+        if entered:
+            protection.leave()
+        return Reason.BREAKER_OPEN
+
+    async def _called(
+        self,
+        hook: BoundHook,
+        query: Query,
+        event: QueryEvent,
+        result: Result,
+        started: float,
+        deadline: float,
+        protection: Protection,
+        breaker: Breaker,
+        ticket: int,
+    ) -> tuple[Result, Outcome, dict[str, Any] | None]:
+        time = asyncio.get_running_loop().time
+        began = time()
         seen = Exchanged()
         status = Status.UNCHANGED
         reason: Reason | None = None
@@ -61,24 +121,37 @@ class HookGuard:
         problem: dict[str, Any] | None = None
         after = result
         try:
-            reply = await self._caller.call(hook, query, event, result, deadline, seen)
+            reply = await self._reply(hook, query, event, result, deadline, seen)
             if isinstance(reply, Reject):
                 status, problem = Status.REJECTED, reply.problem
             elif not isinstance(reply, Unchanged):
                 after = self._caller.apply(reply, result)
                 status = Status.APPLIED
-            if time() > deadline:
+            ended = time()
+            if ended > deadline:
                 raise TimedOut
+            breaker.leave(ticket, failed=False, slow=ended - began > protection.slow_after)
         except CallError as e:
+            ended = time()
             status, reason, detail = Status.FAILED, Reason(e.reason), e.detail
-            self._react(hook, e, time())
+            self._react(hook, e)
+            if isinstance(e, ReplyUnusable) and e.retry_after:
+                breaker.pause(ticket, e.retry_after)
+            else:
+                says = verdict(e, seen, granted=deadline - began, limit=protection.limit)
+                if says is Verdict.NOTHING:
+                    breaker.withdraw(ticket)
+                else:
+                    slow = reason is Reason.TIMEOUT or ended - began > protection.slow_after
+                    breaker.leave(ticket, failed=says is Verdict.FAILED, slow=slow)
         except Exception as e:  # the last line of defence: a bug of ours must not make an answer worse
+            ended = time()
             log.exception("hook.broke_the_gateway", hook=hook.name, id=hook.hook_id)
             status, reason, detail = Status.FAILED, Reason.PROTOCOL, f"the gateway failed: {type(e).__name__}"
+            breaker.withdraw(ticket)
         if reason is not None:
             after, problem = result, None
-        milliseconds = (time() - started) * 1000
-        self._log_turn(hook, reason, detail)
+        self._log_turn(hook, protection, reason, detail)
         outcome = Outcome(
             hook=hook.name,
             integration=hook.integration,
@@ -87,7 +160,7 @@ class HookGuard:
             hook_id=hook.hook_id,
             integration_id=hook.integration_id,
             generation=hook.generation,
-            milliseconds=milliseconds,
+            milliseconds=(ended - started) * 1000,
             bytes_out=seen.sent,
             bytes_in=seen.received,
             changed=after is not result,
@@ -95,6 +168,19 @@ class HookGuard:
             fatal=hook.fail and status is Status.FAILED,
         )
         return after, outcome, problem
+
+    async def _reply(
+        self, hook: BoundHook, query: Query, event: QueryEvent, result: Result, deadline: float, seen: Exchanged
+    ) -> Reply:
+        """The hook's reply. Where the hook wants that, a call that met no connection is made once more."""
+        if not hook.retry:
+            return await self._caller.call(hook, query, event, result, deadline, seen)
+        try:
+            return await self._caller.call(hook, query, event, result, deadline, seen)
+        except ConnectFailed:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise
+        return await self._caller.call(hook, query, event, result, deadline, seen)
 
     def skip(self, hook: BoundHook, reason: Reason) -> Outcome:
         """The outcome of a hook that is not called for `reason`."""
@@ -105,7 +191,17 @@ class HookGuard:
         detail = "the budget of the chain was spent before this hook's turn"
         return self._outcome(hook, Status.FAILED, Reason.TIMEOUT, detail=detail)
 
-    def _outcome(self, hook: BoundHook, status: Status, reason: Reason, *, detail: str | None = None) -> Outcome:
+    def _not_called(self, hook: BoundHook, breaker: Breaker) -> Outcome:
+        view = breaker.view()
+        detail = "its breaker is half-open, and a probe is under way"
+        if view.next_probe_at is not None:
+            left = view.next_probe_at - self._protections.now()
+            detail = f"its breaker is open for another {left:.1f} s: {view.why}"
+        return self._outcome(hook, Status.FAILED, Reason.BREAKER_OPEN, detail=detail)
+
+    def _outcome(
+        self, hook: BoundHook, status: Status, reason: Reason, *, detail: str | None = None, waited: float = 0.0
+    ) -> Outcome:
         return Outcome(
             hook=hook.name,
             integration=hook.integration,
@@ -114,22 +210,28 @@ class HookGuard:
             hook_id=hook.hook_id,
             integration_id=hook.integration_id,
             generation=hook.generation,
-            detail=detail,
+            milliseconds=waited * 1000,
+            detail=detail or _WHY_NOT.get(reason),
             fatal=hook.fail and status is Status.FAILED,
         )
 
-    def _react(self, hook: BoundHook, error: CallError, now: float) -> None:
+    def _react(self, hook: BoundHook, error: CallError) -> None:
         """Do what the failure asks for beyond this query."""
         if error.reason == Reason.GONE:
             self._gone(hook)
-        elif isinstance(error, ReplyUnusable) and error.retry_after:
-            self._pauses.pause((hook.hook_id, hook.generation), error.retry_after, now)
 
-    def _log_turn(self, hook: BoundHook, reason: Reason | None, detail: str | None) -> None:
+    def _log_turn(self, hook: BoundHook, protection: Protection, reason: Reason | None, detail: str | None) -> None:
         """Log when a hook begins to fail and when it works again, not each failure between."""
+        if reason is protection.failing:
+            return
+        protection.failing = reason
         if reason is None:
-            if self._failing and self._failing.pop(hook.hook_id, None) is not None:
-                log.info("hook.works_again", hook=hook.name, id=hook.hook_id)
-        elif self._failing.get(hook.hook_id) != reason:
-            self._failing[hook.hook_id] = reason
+            log.info("hook.works_again", hook=hook.name, id=hook.hook_id)
+        else:
             log.warning("hook.failing", hook=hook.name, id=hook.hook_id, why=reason.value, detail=detail)
+
+
+_WHY_NOT = {
+    Reason.OVERLOAD: "as many calls as may be were under way, and no place became free in time",
+    Reason.BREAKER_OPEN: "its breaker opened while this call waited for a place",
+}

@@ -34,6 +34,9 @@ DRAFT_FIELDS = (
     "timeout_ms",
     "failure_policy",
     "delivery",
+    "max_concurrency",
+    "on_overload",
+    "retry",
 )
 
 
@@ -183,7 +186,7 @@ def replace_hooks(
             continue
         new = replace(old, **{name: getattr(draft, name) for name in DRAFT_FIELDS})
         if new != old:
-            put.append(_moved(tables, rules, _touched(new, at), owned.get(old.id)))
+            put.append(_moved(tables, rules, _fresh(_touched(new, at)), owned.get(old.id)))
     return Plan(put_hooks=tuple(put), delete_hooks=tuple(hook.id for hook in present.values())), None
 
 
@@ -208,7 +211,7 @@ def change_hook(
     if new.name != old.name and any(hook.name == new.name for hook in tables.hooks_of(old.integration_id)):
         msg = f"The integration has a hook named {new.name!r} already; choose another name."
         raise Conflict(msg)
-    new = _moved(tables, rules, _touched(new, at), owned)
+    new = _moved(tables, rules, _fresh(_touched(new, at)), owned)
     return Plan(put_hooks=(new,)), new
 
 
@@ -263,6 +266,8 @@ def enable(
         new = replace(old, enabled=True, reason=None, lease_expires_at=until, owned_url=url)
         if new != old:
             new = _touched(new, at)
+            if not old.enabled:  # else only its lease was renewed, which makes nothing better
+                new = _fresh(new)
             put.append(new)
         all_now.append(new)
     return Plan(put_hooks=tuple(put)), all_now
@@ -290,6 +295,7 @@ def _new_hook(integration_id: str, draft: HookDraft, at: At) -> Hook:
         integration_id=integration_id,
         name=draft.name,
         generation=at.generation,
+        fresh_since=at.generation,
         created_at=at.now,
         updated_at=at.now,
         **{name: getattr(draft, name) for name in DRAFT_FIELDS},
@@ -298,6 +304,11 @@ def _new_hook(integration_id: str, draft: HookDraft, at: At) -> Hook:
 
 def _touched(hook: Hook, at: At) -> Hook:
     return replace(hook, generation=at.generation, version=hook.version + 1, updated_at=at.now)
+
+
+def _fresh(hook: Hook) -> Hook:
+    """`hook` with what was learnt of it before its present generation no longer counting."""
+    return replace(hook, fresh_since=hook.generation)
 
 
 def _moved(tables: RegistryTables, rules: RegistryRules, hook: Hook, owned: str | None) -> Hook:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.model import Delivery, Envelope, FailurePolicy
+from gateway.model import Delivery, Envelope, FailurePolicy, OnOverload
 
 if TYPE_CHECKING:
     from gateway.model import Integration
@@ -36,6 +36,9 @@ class HookDraft:
     timeout_ms: int | None = None
     failure_policy: FailurePolicy = FailurePolicy.IGNORE
     delivery: Delivery = Delivery.STRUCTURED
+    max_concurrency: int | None = None
+    on_overload: OnOverload = OnOverload.WAIT
+    retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.errors import FieldError, InvalidInput
-from gateway.model import Delivery, FailurePolicy
+from gateway.model import Delivery, FailurePolicy, OnOverload
 from gateway.registry.snapshot import BoundHook
 from gateway.transport.endpoint import parse_endpoint
 from gateway.wire import signature
@@ -46,13 +46,22 @@ class RegistryRules:
     """The rules for one configuration.
 
     `default_timeout_ms` is the time limit of a hook that names none; `max_timeout_ms` the gateway's own
-    ceiling over every envelope.
+    ceiling over every envelope. `max_concurrency` is how many calls a hook may have under way that names no
+    number, and the most that it may name.
     """
 
-    def __init__(self, addresses: AddressPolicy, *, default_timeout_ms: int = 1_000, max_timeout_ms: int = 10_000):
+    def __init__(
+        self,
+        addresses: AddressPolicy,
+        *,
+        default_timeout_ms: int = 1_000,
+        max_timeout_ms: int = 10_000,
+        max_concurrency: int = 100,
+    ) -> None:
         self._addresses = addresses
         self._default_timeout_ms = default_timeout_ms
         self._max_timeout_ms = max_timeout_ms
+        self._max_concurrency = max_concurrency
 
     # ------------------------------------------------------------ what is refused
 
@@ -118,6 +127,8 @@ class RegistryRules:
         errors += _range_error("/order", draft.order, -MAX_ORDER, MAX_ORDER)
         if draft.timeout_ms is not None:
             errors += _range_error("/timeout_ms", draft.timeout_ms, 1, self._ceiling_ms(envelope))
+        if draft.max_concurrency is not None:
+            errors += _range_error("/max_concurrency", draft.max_concurrency, 1, self._max_concurrency)
         if draft.failure_policy is FailurePolicy.FAIL and envelope.failure_policy is not FailurePolicy.FAIL:
             errors.append(
                 FieldError(
@@ -176,6 +187,10 @@ class RegistryRules:
             capabilities=capabilities,
             tenants=tenants,
             place=(-integration.priority, integration.name, hook.order, hook.name),
+            max_concurrency=min(hook.max_concurrency or self._max_concurrency, self._max_concurrency),
+            waits=hook.on_overload is OnOverload.WAIT,
+            retry=hook.retry,
+            fresh_since=hook.fresh_since,
         )
 
 

@@ -25,8 +25,9 @@ class BoundHook:
     """An enabled hook with everything that a call needs, the envelope already taken into account.
 
     `keys` are HMAC keys with the time they expire (seconds since 1970, or `None`), newest first. `timeout`
-    is in seconds. `fail` says whether its failure fails the query. Compared by identity: another
-    generation is another object, with an `in_flight` count of its own.
+    is in seconds. `fail` says whether its failure fails the query, `waits` whether a call waits for a free place when
+    `max_concurrency` are under way; `retry` and `fresh_since` as in `gateway.model.Hook`. Compared by identity:
+    another generation is another object, with an `in_flight` count of its own.
     """
 
     hook_id: str
@@ -46,6 +47,10 @@ class BoundHook:
     tenants: frozenset[str] | None
     place: tuple[int, str, int, str]  # -priority, integration, order, name: the order of the chain
     in_flight: InFlight = field(default_factory=InFlight, repr=False)
+    max_concurrency: int = 100
+    waits: bool = True
+    retry: bool = False
+    fresh_since: int = 0
 
 
 class _Dimension:

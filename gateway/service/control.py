@@ -9,8 +9,10 @@ from aiohttp import web
 from gateway import __version__
 from gateway.service import openapi
 from gateway.service.auth import Authenticator
+from gateway.service.breakers import Breakers
 from gateway.service.endpoint import add_operations
 from gateway.service.problem import problem_middleware
+from gateway.service.routes.breakers import BreakerRoutes
 from gateway.service.routes.hooks import HookRoutes
 from gateway.service.routes.integrations import IntegrationRoutes
 from gateway.service.routes.meta import MetaRoutes
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from gateway.observe.metrics import GatewayMetrics
-    from gateway.pipeline import QueryPipeline
+    from gateway.pipeline import Protections, QueryPipeline
     from gateway.registry import Registry
     from gateway.service.endpoint import Operation
 
@@ -59,12 +61,14 @@ def control_app(
     operator_keys: Collection[str],
     metrics: GatewayMetrics,
     pipeline: QueryPipeline | None = None,
+    protections: Protections | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
     ready: Callable[[], Awaitable[None]] | None = None,
 ) -> web.Application:
     """The control API over `registry`.
 
-    `pipeline`: where one is given, `POST /v1/query` runs it. `max_body_bytes` caps request bodies.
+    `pipeline`: where one is given, `POST /v1/query` runs it. `protections`: where they are given, the breakers of hooks
+    are shown and can be reset. `max_body_bytes` caps request bodies.
     `ready` returns if the gateway can do its work and raises a `GatewayError` if not; by
     default it asks the registry's store. Raises `ConfigError` for an operator key that cannot be sent.
     """
@@ -76,7 +80,8 @@ def control_app(
         metrics.http_request("control", response.status)
 
     app.on_response_prepare.append(count)
-    add_operations(app, control_operations(registry, metrics=metrics, pipeline=pipeline, ready=ready), keys)
+    operations = control_operations(registry, metrics=metrics, pipeline=pipeline, protections=protections, ready=ready)
+    add_operations(app, operations, keys)
     return app
 
 
@@ -85,13 +90,17 @@ def control_operations(
     *,
     metrics: GatewayMetrics,
     pipeline: QueryPipeline | None = None,
+    protections: Protections | None = None,
     ready: Callable[[], Awaitable[None]] | None = None,
 ) -> list[Operation[Any, Any]]:
     """Every operation of the control API, described and ready to be called."""
+    breakers = None if protections is None else Breakers(protections)
     operations: list[Operation[Any, Any]] = [
         *IntegrationRoutes(registry).operations(),
-        *HookRoutes(registry).operations(),
+        *HookRoutes(registry, breakers).operations(),
     ]
+    if breakers is not None:
+        operations += BreakerRoutes(registry, breakers).operations()
     if pipeline is not None:
         operations += QueryRoutes(pipeline).operations()
     meta = MetaRoutes(registry, metrics, ready or registry.ping, lambda: control_document(operations))

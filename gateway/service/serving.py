@@ -93,6 +93,7 @@ async def listening(gateway: Gateway, keys: Sequence[str]) -> AsyncIterator[tupl
             operator_keys=keys,
             metrics=gateway.metrics,
             pipeline=pipeline,
+            protections=gateway.protections,
             max_body_bytes=settings.control.max_body_bytes,
         )
         control_url = await stack.enter_async_context(_site(control, settings.control.listen, "control.listen"))

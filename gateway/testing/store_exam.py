@@ -31,6 +31,7 @@ from gateway.model import (
     FailurePolicy,
     Hook,
     Integration,
+    OnOverload,
     SigningSecret,
     TlsSettings,
 )
@@ -101,6 +102,10 @@ FULL_HOOK = Hook(
     created_at=1_700_000_000.25,
     updated_at=1_700_000_001.5,
     suspended="its health check fails",
+    max_concurrency=7,
+    on_overload=OnOverload.SKIP,
+    retry=True,
+    fresh_since=4,
 )
 
 

@@ -21,7 +21,7 @@ from schemathesis.config import SchemathesisConfig
 from gateway.errors import ConnectFailed
 from gateway.model import Hook, Integration
 from gateway.observe.metrics import GatewayMetrics
-from gateway.pipeline import CallSettings, HookCaller, HookChain, HookGuard, QueryPipeline
+from gateway.pipeline import CallSettings, HookCaller, HookChain, HookGuard, Protections, QueryPipeline
 from gateway.registry import Registry, RegistryRules
 from gateway.service.control import control_app, control_document, control_operations
 from gateway.stores.memory import MemoryStore
@@ -43,9 +43,11 @@ class NoNetwork:
 
 def pieces(registry):
     caller = HookCaller(NoNetwork(), CallSettings())
-    chain = HookChain(registry.present, HookGuard(caller))
+    protections = Protections(snapshot=lambda: registry.snapshot)
+    chain = HookChain(registry.present, HookGuard(caller, protections))
     return {
         "metrics": GatewayMetrics(),
+        "protections": protections,
         "pipeline": QueryPipeline(chain, lambda query: {"asked": query.params}),
     }
 
@@ -143,6 +145,7 @@ def test_the_calls_of_the_contract_are_there_and_no_others():
         "PUT /v1/hooks", "POST /v1/hooks", "GET /v1/hooks",
         "GET /v1/hooks/{hook_id}", "PATCH /v1/hooks/{hook_id}", "DELETE /v1/hooks/{hook_id}",
         "POST /v1/hooks/{hook_id}/enable", "POST /v1/hooks/{hook_id}/disable",
+        "GET /v1/hooks/{hook_id}/breaker", "POST /v1/hooks/{hook_id}/breaker/reset",
         "POST /v1/hooks:enable", "POST /v1/hooks:disable", "POST /v1/query",
         "GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json",
     }  # fmt: skip

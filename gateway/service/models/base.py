@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway.model import Delivery, FailurePolicy
+from gateway.model import Delivery, FailurePolicy, OnOverload
 
 __all__ = ["DIGITS", "WHOLE", "ApiModel", "FieldProblem", "Nothing", "Problem", "Time", "listed", "rfc3339", "to_model"]
 
@@ -66,6 +66,7 @@ def to_model(values: dict[str, Any]) -> dict[str, Any]:
         "tenants": frozenset,
         "failure_policy": FailurePolicy,
         "delivery": Delivery,
+        "on_overload": OnOverload,
     }
     return {
         name: kinds[name](value) if name in kinds and value is not None else value for name, value in values.items()

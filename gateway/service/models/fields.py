@@ -18,12 +18,15 @@ __all__ = [
     "HookPath",
     "Id",
     "IntegrationName",
+    "MaxConcurrency",
     "MaxTimeoutMs",
     "NextCursor",
+    "OnOverload",
     "Order",
     "Policy",
     "Priority",
     "ReasonText",
+    "Retry",
     "Text",
     "TimeoutMs",
     "Version",
@@ -119,6 +122,29 @@ MaxTimeoutMs = Annotated[
         examples=[2000],
     ),
     WHOLE,
+]
+MaxConcurrency = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=10_000,
+        description="How many of its calls may be under way at once. At most the gateway's number, the default.",
+        examples=[20],
+    ),
+    WHOLE,
+]
+OnOverload = Annotated[
+    Literal["wait", "skip"],
+    _told(
+        "What a call does when that many are under way: wait for a place within the deadline, or fail at once.", "wait"
+    ),
+]
+Retry = Annotated[
+    bool,
+    _told(
+        "Whether a call that found no connection is made once more, with the same webhook-id, within the deadline.",
+        False,
+    ),
 ]
 Policy = Annotated[
     Literal["ignore", "fail"],

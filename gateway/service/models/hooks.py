@@ -14,10 +14,13 @@ from gateway.service.models.fields import (
     HookName,
     HookPath,
     Id,
+    MaxConcurrency,
     NextCursor,
+    OnOverload,
     Order,
     Policy,
     ReasonText,
+    Retry,
     Text,
     TimeoutMs,
     Version,
@@ -57,6 +60,9 @@ class HookRequest(ApiModel):
     timeout_ms: TimeoutMs | None = Field(default=None)
     failure_policy: Policy = "ignore"
     delivery: DeliveryForm = "structured"
+    max_concurrency: MaxConcurrency | None = None
+    on_overload: OnOverload = "wait"
+    retry: Retry = False
 
     def draft(self) -> HookDraft:
         """The same for the registry."""
@@ -88,6 +94,9 @@ class HookChange(ApiModel):
     timeout_ms: TimeoutMs | None = Field(default_factory=lambda: None)
     failure_policy: Policy = Field(default_factory=lambda: "ignore")
     delivery: DeliveryForm = Field(default_factory=lambda: "structured")
+    max_concurrency: MaxConcurrency | None = Field(default_factory=lambda: None)
+    on_overload: OnOverload = Field(default_factory=lambda: "wait")
+    retry: Retry = Field(default_factory=bool)
 
     def given(self) -> dict[str, Any]:
         """The fields that were sent, for the registry."""
@@ -108,10 +117,15 @@ class HookView(ApiModel):
     timeout_ms: int | None = Field(description="Its time limit; null: the gateway's default.", examples=[500])
     failure_policy: Policy
     delivery: DeliveryForm
+    max_concurrency: int | None = Field(
+        description="How many of its calls may be under way at once; null: the gateway's default.", examples=[20]
+    )
+    on_overload: OnOverload
+    retry: Retry
     enabled: bool = Field(description="Whether it is called.", examples=[True])
-    state: Literal["enabled", "disabled"] = Field(description="What it is doing.", examples=["enabled"])
+    state: Literal["enabled", "disabled", "suspended"] = Field(description="What it is doing.", examples=["enabled"])
     generation: int = Field(description="The registry generation of its last change.", examples=[17])
-    reason: str | None = Field(description="Why it is disabled.", examples=[None])
+    reason: str | None = Field(description="Why it is disabled or suspended.", examples=[None])
     lease_expires_at: Time | None = Field(description="When it ends by itself, unless it is enabled again before.")
     version: Version
     created_at: Time
@@ -132,10 +146,13 @@ class HookView(ApiModel):
             timeout_ms=hook.timeout_ms,
             failure_policy=hook.failure_policy.value,
             delivery=hook.delivery.value,
+            max_concurrency=hook.max_concurrency,
+            on_overload=hook.on_overload.value,
+            retry=hook.retry,
             enabled=hook.enabled,
             state=hook.state.value,
             generation=hook.generation,
-            reason=hook.reason,
+            reason=hook.reason if hook.suspended is None or not hook.enabled else hook.suspended,
             lease_expires_at=None if hook.lease_expires_at is None else rfc3339(hook.lease_expires_at),
             version=hook.version,
             created_at=rfc3339(hook.created_at),

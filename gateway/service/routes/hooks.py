@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import FieldError, InvalidInput
-from gateway.service.auth import Access, no_integration
+from gateway.service.auth import Access
 from gateway.service.endpoint import JSON, MERGE_PATCH, Answer, Call, Operation, Out
 from gateway.service.etag import etag, expected_version, is_known
 from gateway.service.models.base import Nothing
@@ -23,6 +23,7 @@ from gateway.service.models.hooks import (
 )
 from gateway.service.models.queries import ForIntegration, HookList
 from gateway.service.paging import page
+from gateway.service.scope import scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.model import Hook
     from gateway.registry import Registry
     from gateway.service.auth import Caller
+    from gateway.service.breakers import Breakers
 
 __all__ = ["HookRoutes"]
 
@@ -38,10 +40,11 @@ _ETAG: Final = {"ETag": "Its version, for If-Match and If-None-Match."}
 
 
 class HookRoutes:
-    """The operations on hooks."""
+    """The operations on hooks. `breakers`, where given, show which of them are suspended."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, breakers: Breakers | None = None) -> None:
         self._registry = registry
+        self._breakers = breakers
 
     def operations(self) -> Sequence[Operation[Any, Any]]:
         """All of them, described."""
@@ -121,13 +124,13 @@ class HookRoutes:
     async def _replace(self, call: Call[ForIntegration, HookSet]) -> Answer:
         integration_id = self._required_scope(call.caller, call.query)
         hooks = await self._registry.replace_hooks(integration_id, [each.draft() for each in call.body.root])
-        return Answer(HookPage(items=[HookView.of(hook) for hook in hooks], next_cursor=None))
+        return Answer(HookPage(items=[self._view(hook) for hook in hooks], next_cursor=None))
 
     async def _create(self, call: Call[ForIntegration, HookRequest]) -> Answer:
         integration_id = self._required_scope(call.caller, call.query)
         hook = await self._registry.create_hook(integration_id, call.body.draft())
         headers = {"location": f"/v1/hooks/{hook.id}", "etag": etag(hook.version)}
-        return Answer(HookView.of(hook), 201, headers)
+        return Answer(self._view(hook), 201, headers)
 
     async def _list(self, call: Call[HookList, Nothing]) -> Answer:
         hooks = self._registry.hooks(self._scope(call.caller, call.query))
@@ -137,18 +140,18 @@ class HookRoutes:
             return names[hook.integration_id], hook.order, hook.name, hook.id
 
         items, following = page(sorted(hooks, key=place), place, cursor=call.query.cursor, limit=call.query.limit)
-        return Answer(HookPage(items=[HookView.of(hook) for hook in items], next_cursor=following))
+        return Answer(HookPage(items=[self._view(hook) for hook in items], next_cursor=following))
 
     async def _read(self, call: Call[ForIntegration, Nothing]) -> Answer:
         hook = self._registry.hook(call.ids["hook_id"], integration_id=self._scope(call.caller, call.query))
-        if is_known(call.headers, hook.version):
+        if self._shown(hook) is hook and is_known(call.headers, hook.version):
             return Answer(status=304, headers=_tagged(hook))
-        return _told(hook)
+        return self._told(hook)
 
     async def _change(self, call: Call[ForIntegration, HookChange]) -> Answer:
         hook_id, scope = call.ids["hook_id"], self._scope(call.caller, call.query)
         version = expected_version(call.headers, self._registry.hook(hook_id, integration_id=scope).version)
-        return _told(
+        return self._told(
             await self._registry.change_hook(hook_id, call.body.given(), integration_id=scope, version=version)
         )
 
@@ -163,14 +166,14 @@ class HookRoutes:
         hook = await self._registry.enable(
             call.ids["hook_id"], integration_id=scope, lease_seconds=call.body.lease_seconds
         )
-        return _told(hook)
+        return self._told(hook)
 
     async def _disable(self, call: Call[ForIntegration, ToDisable]) -> Answer:
         scope = self._scope(call.caller, call.query)
         hook = await self._registry.disable(
             call.ids["hook_id"], integration_id=scope, drain=call.body.drain, reason=call.body.reason
         )
-        return _told(hook)
+        return self._told(hook)
 
     async def _enable_many(self, call: Call[ForIntegration, ManyToEnable]) -> Answer:
         hooks = await self._registry.enable_many(
@@ -191,21 +194,28 @@ class HookRoutes:
 
     def _changed(self, hooks: Sequence[Hook]) -> Answer:
         generation = max((hook.generation for hook in hooks), default=self._registry.generation)
-        items = [HookView.of(hook) for hook in hooks]
+        items = [self._view(hook) for hook in hooks]
         return Answer(HooksChanged(items=items, next_cursor=None, generation=generation))
+
+    # ------------------------------------------------------------ how it is shown
+
+    def _shown(self, hook: Hook) -> Hook:
+        return hook if self._breakers is None else self._breakers.shown(hook)
+
+    def _view(self, hook: Hook) -> HookView:
+        return HookView.of(self._shown(hook))
+
+    def _told(self, hook: Hook) -> Answer:
+        shown = self._shown(hook)
+        headers = _tagged(hook)
+        if shown is not hook:
+            del headers["etag"]  # its version says nothing of a state that passes by itself
+        return Answer(HookView.of(shown), headers=headers)
 
     # ------------------------------------------------------------ on whose behalf
 
     def _scope(self, caller: Caller, query: ForIntegration) -> str | None:
-        """The one integration that the call is about; `None` for an operator's call about all.
-
-        Raises `NotFound` for an integration that is not there, or not the caller's own.
-        """
-        if query.integration is None:
-            return caller.integration_id
-        if caller.integration_id not in (None, query.integration):
-            raise no_integration(query.integration)
-        return self._registry.integration(query.integration).id
+        return scope(self._registry, caller, query)
 
     def _required_scope(self, caller: Caller, query: ForIntegration) -> str:
         scope = self._scope(caller, query)
@@ -217,7 +227,3 @@ class HookRoutes:
 
 def _tagged(hook: Hook) -> dict[str, str]:
     return {"etag": etag(hook.version), "cache-control": "private, no-cache"}
-
-
-def _told(hook: Hook) -> Answer:
-    return Answer(HookView.of(hook), headers=_tagged(hook))

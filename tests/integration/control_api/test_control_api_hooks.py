@@ -16,6 +16,9 @@ FULL = {
     "timeout_ms": 250,
     "failure_policy": "fail",
     "delivery": "binary",
+    "max_concurrency": 20,
+    "on_overload": "skip",
+    "retry": True,
 }
 
 
@@ -51,7 +54,8 @@ async def test_a_new_hook_is_disabled_and_told_in_full(owner):
 async def test_what_is_left_out_of_a_hook_has_its_default(owner):
     made = await owner.hook("a")
     expected = {"types": None, "capabilities": None, "tenants": None, "order": 0, "timeout_ms": None,
-                "failure_policy": "ignore", "delivery": "structured"}  # fmt: skip
+                "failure_policy": "ignore", "delivery": "structured", "max_concurrency": None,
+                "on_overload": "wait", "retry": False}  # fmt: skip
     assert {name: made[name] for name in expected} == expected
 
 
