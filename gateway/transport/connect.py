@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from aiohappyeyeballs import start_connection
 
@@ -101,7 +101,9 @@ class Connector:
         name = endpoint.host if tls is None or tls.server_name is None else tls.server_name
         loop = asyncio.get_running_loop()
         # In two steps, because a handshake can only be broken off at once through the raw transport.
-        raw = await _adopt(sock, asyncio.Protocol())
+        raw = await _adopt(sock, _Still())
+        if raw.is_closing():  # uvloop would let the handshake wait for ever
+            raise TlsFailed(f"The connection to {endpoint.host!r} closed before the TLS handshake.")
         try:
             secured = await loop.start_tls(
                 raw, protocol, context, server_hostname=name, ssl_shutdown_timeout=_SHUTDOWN_SECONDS
@@ -119,6 +121,13 @@ class Connector:
             raw.abort()
             raise TlsFailed(f"The connection to {endpoint.host!r} closed during the TLS handshake.")
         protocol.connection_made(secured)
+
+
+class _Still(asyncio.Protocol):
+    """Does not read: what the other side does before the handshake is for the handshake to see."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).pause_reading()
 
 
 async def _adopt(sock: socket.socket, protocol: asyncio.Protocol) -> asyncio.Transport:

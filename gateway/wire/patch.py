@@ -17,7 +17,7 @@ import jsonpointer
 import orjson
 
 MAX_OPERATIONS: Final = 10_000
-MAX_COPIED_BYTES: Final = 1024 * 1024
+MAX_COPIED_BYTES: Final = 256 * 1024
 MAX_MOVED_ELEMENTS: Final = 20_000_000  # of arrays, by insertions and removals
 
 
@@ -38,17 +38,30 @@ def apply_json_patch(document: Any, operations: Any) -> Any:
         raise PatchError(msg)
     try:
         bounds = _Bounds()
-        for operation in operations:
+        for number, operation in enumerate(operations):
             bounds.count(document, operation)
-            document = jsonpatch.JsonPatch([operation]).apply(document, in_place=True)
+            document = _operate(document, operation, number)
         return document
     except PatchError:
         raise
-    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as e:
-        raise PatchError(_first_line(e)) from None
     except (TypeError, KeyError, IndexError, ValueError, AttributeError, RecursionError) as e:
         msg = f"the JSON Patch does not fit the document ({type(e).__name__})"
         raise PatchError(msg) from None
+
+
+def _operate(document: Any, operation: dict[str, Any], number: int) -> Any:
+    """The document after one operation. The library's messages quote the document, so they are not passed on."""
+    try:
+        return jsonpatch.JsonPatch([operation]).apply(document, in_place=True)
+    except jsonpatch.JsonPatchTestFailed:
+        msg = f"operation {number} of the JSON Patch is a test, and it failed"
+    except jsonpatch.InvalidJsonPatch:
+        msg = f"operation {number} of the JSON Patch is none of RFC 6902"
+    except (jsonpatch.JsonPatchConflict, jsonpointer.JsonPointerException):
+        msg = f"operation {number} of the JSON Patch has a path that is not in the document"
+    except jsonpatch.JsonPatchException:
+        msg = f"operation {number} of the JSON Patch cannot be applied"
+    raise PatchError(msg)
 
 
 def apply_merge_patch(document: Any, patch: Any) -> Any:
@@ -124,8 +137,3 @@ def _found(document: Any, parts: list[str]) -> Any:
         else:
             return None
     return document
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return text[:200]
