@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gateway.config import Settings
+from gateway.config import Settings, encryption_keys
+from gateway.observe.log import get_logger
 from gateway.observe.metrics import GatewayMetrics
 from gateway.pipeline import (
     CallSettings,
@@ -21,9 +22,9 @@ from gateway.pipeline import (
     ProtectionSettings,
     QueryPipeline,
 )
-from gateway.registry import OwnershipCheck, Registry, RegistryRules, WaivedOwnership
+from gateway.registry import HealthMonitor, HealthSettings, OwnershipCheck, Registry, RegistryRules, WaivedOwnership
 from gateway.resilience.breaker import BreakerSettings
-from gateway.stores.opening import open_store
+from gateway.stores import AuditRetention, open_store, parse_store_url
 from gateway.transport.address import AddressGuard
 from gateway.transport.client import HttpTransport
 
@@ -32,16 +33,19 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
     from gateway.pipeline.query_pipeline import DataQuery, PostQuery, PreQuery
+    from gateway.stores import RegistryStore
     from gateway.transport.protocol import Transport
 
 T = TypeVar("T")
+
+log = get_logger("store")
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """An open gateway: the registry to change, the chain to run results through, the metrics to show.
 
-    `protections` are the breakers and bulkheads of its hooks.
+    `protections` are the breakers and bulkheads of its hooks; `health` watches over its integrations.
     """
 
     settings: Settings
@@ -50,6 +54,7 @@ class Gateway:
     metrics: GatewayMetrics
     transport: Transport
     protections: Protections
+    health: HealthMonitor
 
     def pipeline(
         self,
@@ -80,9 +85,9 @@ async def open_gateway(
     settings = settings or Settings()
     calls = settings.calls
     async with AsyncExitStack() as stack:
-        guard = AddressGuard(calls.allow, allow_http=calls.allow_http)
+        guard = AddressGuard(calls.allow, allow_http=calls.allow_http, ports=calls.ports)
         if transport is None:
-            transport = HttpTransport(guard, ssl_context=ssl_context)
+            transport = HttpTransport(guard, ssl_context=ssl_context, max_buffered_bytes=calls.max_buffered_bytes)
             stack.push_async_callback(transport.aclose)
         rules = RegistryRules(
             guard,
@@ -91,7 +96,7 @@ async def open_gateway(
             max_concurrency=calls.max_concurrency,
         )
         ownership = OwnershipCheck(transport, origin=calls.origin) if calls.require_ownership else WaivedOwnership()
-        store = await stack.enter_async_context(open_store(settings.store.url))
+        store = await stack.enter_async_context(_store(settings))
         registry = await stack.enter_async_context(Registry.open(store, rules, ownership, now=now))
         metrics = GatewayMetrics()
         metrics.watch(
@@ -116,8 +121,32 @@ async def open_gateway(
             max_result_bytes=calls.max_result_bytes,
             source=calls.source,
         )
-        chain = HookChain(lambda: registry.snapshot, guarded, chain_settings, metrics)
-        yield Gateway(settings, registry, chain, metrics, transport, protections)
+        chain = HookChain(registry.present, guarded, chain_settings, metrics)
+        monitor = HealthMonitor(registry, transport, _health(settings), metrics, now=now)
+        health = await stack.enter_async_context(monitor.watching())
+        yield Gateway(settings, registry, chain, metrics, transport, protections, health)
+
+
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[RegistryStore]:
+    keys = encryption_keys(settings.store)
+    kept = parse_store_url(settings.store.url).path is not None
+    if kept and keys is None:
+        log.warning("store.secrets_not_encrypted", set="store.encryption_key_file", make_one="gateway config new-key")
+    days, entries = settings.store.audit_days, settings.store.audit_entries
+    retention = AuditRetention(entries, days * 86_400.0)
+    async with open_store(settings.store.url, keys=keys, retention=retention) as store:
+        resealed = getattr(store, "resealed", 0)  # only a store with a file has such
+        if resealed:
+            log.info("store.encrypted_anew", count=resealed)
+        yield store
+
+
+def _health(settings: Settings) -> HealthSettings:
+    health = settings.health
+    return HealthSettings(
+        interval=health.interval_seconds, timeout=health.timeout_ms / 1000, down_after=health.down_after_seconds
+    )
 
 
 def _protection(settings: Settings) -> ProtectionSettings:

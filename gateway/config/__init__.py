@@ -5,11 +5,12 @@ one `ConfigError` that lists every problem. May import stores and transport for 
 take. Nothing on the data path imports this package: whoever builds the gateway hands on plain values.
 """
 
+from gateway.config.care import BreakerSettings, HealthSettings
+from gateway.config.encryption import encryption_keys
 from gateway.config.keys import ENV_PREFIX, SettingDescription, describe
 from gateway.config.loading import load_settings
 from gateway.config.routes import RouteSettings, Selector
 from gateway.config.settings import (
-    BreakerSettings,
     CallSettings,
     ControlSettings,
     DataSourceSettings,
@@ -26,6 +27,7 @@ __all__ = [
     "CallSettings",
     "ControlSettings",
     "DataSourceSettings",
+    "HealthSettings",
     "LogSettings",
     "RouteSettings",
     "Selector",
@@ -33,5 +35,6 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "describe",
+    "encryption_keys",
     "load_settings",
 ]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.config.care import BreakerSettings, HealthSettings
+from gateway.config.kinds import FROZEN, Count, Switch
 from gateway.config.routes import RouteSettings
-from gateway.config.values import Address, parse_address, parse_allowed, parse_operator_key, parse_url
+from gateway.config.values import Address, parse_address, parse_allowed, parse_operator_key, parse_port, parse_url
 from gateway.stores.opening import parse_store_url
-
-_FROZEN = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+from gateway.stores.sealing import parse_encryption_key
 
 
 def _address(value: object) -> object:
@@ -24,6 +25,11 @@ def _key(value: SecretStr) -> SecretStr:
     return value
 
 
+def _encryption_key(value: SecretStr) -> SecretStr:
+    parse_encryption_key(value.get_secret_value())
+    return value
+
+
 def _store_url(value: str) -> str:
     parse_store_url(value)
     return value
@@ -31,15 +37,15 @@ def _store_url(value: str) -> str:
 
 ListenAddress = Annotated[Address, BeforeValidator(_address)]
 OperatorKey = Annotated[SecretStr, AfterValidator(_key)]
+EncryptionKey = Annotated[SecretStr, AfterValidator(_encryption_key)]
 Url = Annotated[str, AfterValidator(parse_url)]
-Count = Annotated[int, Field(strict=True)]
-Switch = Annotated[bool, Field(strict=True)]
+Port = Annotated[int, BeforeValidator(parse_port)]
 
 
 class ControlSettings(BaseModel):
     """[control]: the control API."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
     listen: ListenAddress = Field(
         default=Address("127.0.0.1", 8081),
@@ -60,23 +66,66 @@ class ControlSettings(BaseModel):
         le=64 * 1024 * 1024,
         description="The largest request body that the control API reads; past it, 413.",
     )
+    max_failed_auth: Count = Field(
+        default=20,
+        ge=0,
+        le=1_000_000,
+        description="How many keys that are not valid one source address may send in a window; past it, 429. "
+        "0 is no limit. Behind a proxy, all callers share its address.",
+    )
+    failed_auth_window_seconds: Count = Field(
+        default=60,
+        ge=1,
+        le=86_400,
+        description="How long such a window is, from the first wrong key on. A valid key ends it.",
+    )
 
 
 class StoreSettings(BaseModel):
     """[store]: where what is registered lasts."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
     url: Annotated[str, AfterValidator(_store_url)] = Field(
         default="sqlite:///gateway.db",
         description="`sqlite:///relative.db`, `sqlite:////absolute.db`, or `memory:`, which forgets all at the end.",
+    )
+    encryption_key: EncryptionKey | None = Field(
+        default=None,
+        description="What secrets in the database are encrypted with; `gateway config new-key` makes one. "
+        "Unset, and without a file, they are kept as they are.",
+    )
+    encryption_key_file: Path | None = Field(
+        default=None,
+        description="A file that holds this key, instead of `encryption_key`.",
+    )
+    previous_encryption_keys: tuple[EncryptionKey, ...] = Field(
+        default=(),
+        description="Keys that secrets may still be encrypted with: at the start they are encrypted anew with the "
+        "present one.",
+    )
+    previous_encryption_keys_file: Path | None = Field(
+        default=None,
+        description="A file with further previous keys, one a line; empty lines do not count.",
+    )
+    audit_entries: Count = Field(
+        default=100_000,
+        ge=1,
+        le=100_000_000,
+        description="How many entries of the audit log are kept, the latest ones.",
+    )
+    audit_days: Count = Field(
+        default=365,
+        ge=1,
+        le=36_500,
+        description="How long an entry of the audit log is kept, in days.",
     )
 
 
 class CallSettings(BaseModel):
     """[calls]: what holds for calls to integration servers."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
     allow_http: Switch = Field(
         default=False,
@@ -85,6 +134,11 @@ class CallSettings(BaseModel):
     allow: tuple[Annotated[str, AfterValidator(parse_allowed)], ...] = Field(
         default=(),
         description="Networks, addresses and host names (also `*.internal`) that calls may go to beyond public ones.",
+    )
+    ports: tuple[Port, ...] = Field(
+        default=(),
+        description="The ports of public addresses that calls may go to; with none, any. "
+        "What `allow` names may have any port.",
     )
     timeout_ms: Count = Field(
         default=1000,
@@ -108,6 +162,11 @@ class CallSettings(BaseModel):
         ge=1,
         le=1024 * 1024 * 1024,
         description="The largest reply of a hook, as received and after decompression.",
+    )
+    max_buffered_bytes: Count = Field(
+        default=256 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="The memory that replies may take while they come in, all calls together; beyond, `overload`.",
     )
     max_result_bytes: Count = Field(
         default=8 * 1024 * 1024,
@@ -182,78 +241,10 @@ class CallSettings(BaseModel):
         return self
 
 
-class BreakerSettings(BaseModel):
-    """[breaker]: when a hook that is in trouble is left alone for a while."""
-
-    model_config = _FROZEN
-
-    enabled: Switch = Field(
-        default=True,
-        description="Whether failures and slow calls open a hook's breaker. Off, a `Retry-After` still does.",
-    )
-    window_ms: Count = Field(
-        default=30_000,
-        ge=1_000,
-        le=3_600_000,
-        description="The time that is looked back on, in ms.",
-    )
-    min_calls: Count = Field(
-        default=5,
-        ge=1,
-        le=1_000_000,
-        description="A breaker does not open before this many calls of its hook ended within the window.",
-    )
-    failure_percent: Count = Field(
-        default=50,
-        ge=1,
-        le=100,
-        description="It opens when at least this share of them failed, in percent.",
-    )
-    slow_percent: Count = Field(
-        default=90,
-        ge=1,
-        le=100,
-        description="It opens when at least this share of them was slow, in percent. A timeout is slow, too.",
-    )
-    slow_share_percent: Count = Field(
-        default=80,
-        ge=1,
-        le=100,
-        description="A call is slow that takes more than this share of its hook's time limit, in percent.",
-    )
-    open_ms: Count = Field(
-        default=5_000,
-        ge=1,
-        le=3_600_000,
-        description="How long it is open the first time, in ms; each next time twice as long, less up to a fifth.",
-    )
-    max_open_ms: Count = Field(
-        default=120_000,
-        ge=1,
-        le=86_400_000,
-        description="The longest that it is open, also by a `Retry-After`, in ms. At least breaker.open_ms.",
-    )
-    probes: Count = Field(
-        default=1,
-        ge=1,
-        le=1_000,
-        description="How many calls are let through after that to see; all of them must go well to close it.",
-    )
-
-    @model_validator(mode="after")
-    def _times_fit(self) -> Self:
-        if self.open_ms > self.max_open_ms:
-            raise ValueError(
-                f"open_ms ({self.open_ms}) must be at most max_open_ms ({self.max_open_ms}); "
-                "lower the one or raise the other",
-            )
-        return self
-
-
 class LogSettings(BaseModel):
     """[log]: what is logged, and how."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
     format: Literal["auto", "json", "text"] = Field(
         default="auto",
@@ -268,7 +259,7 @@ class LogSettings(BaseModel):
 class DataSourceSettings(BaseModel):
     """[data_source]: what answers POST /v1/query."""
 
-    model_config = _FROZEN
+    model_config = FROZEN
 
     url: Url | None = Field(
         default=None,
@@ -294,6 +285,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     calls: CallSettings = CallSettings()
     breaker: BreakerSettings = BreakerSettings()
+    health: HealthSettings = HealthSettings()
     log: LogSettings = LogSettings()
     data_source: DataSourceSettings = DataSourceSettings()
     routes: tuple[RouteSettings, ...] = Field(

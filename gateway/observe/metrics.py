@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.model import Reason, Status
+from gateway.observe.series import HookSeries, Seconds, SeriesCollector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["CONTENT_TYPE", "GatewayMetrics"]
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
-# From a hook next door to the operator's ceiling; the default limits, 1 s and 2 s, are bounds of their own.
-_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 MAX_HOOKS: Final = 10_000
 _HOOK: Final = ("integration", "hook")
 _STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
@@ -36,37 +36,14 @@ class GatewayMetrics:
 
     def __init__(self, *, max_hooks: int = MAX_HOOKS) -> None:
         self._max_hooks = max_hooks
-        self._hooks: dict[tuple[str, str], _HookSeries] = {}
+        self._hooks: dict[tuple[str, str], HookSeries] = {}
         self._http: dict[tuple[str, int], Counter] = {}
         self._in_flight = 0
         self._load_of: Callable[[str], tuple[str, int, int]] = lambda _: ("closed", 0, 0)
         self._names_of: Callable[[str], tuple[str, str] | None] | None = None
         self._registry = CollectorRegistry()
-        self._calls = Counter(
-            "gateway_hook_calls",
-            "What became of hooks, by outcome and reason; skipped ones too.",
-            (*_HOOK, "outcome", "reason"),
-            registry=self._registry,
-        )
-        self._call_seconds = Histogram(
-            "gateway_hook_call_seconds",
-            "Seconds that calls to a hook took, failed ones too.",
-            _HOOK,
-            buckets=_SECONDS,
-            registry=self._registry,
-        )
-        self._fail_open = Counter(
-            "gateway_fail_open",
-            "Failures of a hook that queries went on without.",
-            _HOOK,
-            registry=self._registry,
-        )
-        self._chain_seconds = Histogram(
-            "gateway_chain_seconds",
-            "Seconds that all hooks of a query took together.",
-            buckets=_SECONDS,
-            registry=self._registry,
-        )
+        self._chains = Seconds()
+        self._registry.register(SeriesCollector(lambda: self._hooks, self._chains))
         Gauge(
             "gateway_calls_in_flight",
             "Queries whose hooks are being called now; each has one call at a time.",
@@ -116,6 +93,24 @@ class GatewayMetrics:
             "Calls that wait for a place among those of all hooks.",
             registry=self._registry,
         )
+        self._auth_failures = Counter(
+            "gateway_auth_failures",
+            "Keys for the control API that were not valid (wrong), or not looked at after too many such (refused).",
+            ("answer",),
+            registry=self._registry,
+        )
+        self._health_up = Gauge(
+            "gateway_health_up",
+            "Whether the last known state of an integration with a health path is up (1) or not (0).",
+            ("integration",),
+            registry=self._registry,
+        )
+        self._health_polls = Counter(
+            "gateway_health_polls",
+            "Health checks, by whether the answer was good or bad.",
+            ("integration", "answer"),
+            registry=self._registry,
+        )
         self._requests = Counter(
             "gateway_http_requests",
             "HTTP requests answered, by API (control, gateway) and status.",
@@ -163,7 +158,7 @@ class GatewayMetrics:
     def chain_finished(self, seconds: float) -> None:
         """A chain ended after `seconds`."""
         self._in_flight -= 1
-        self._chain_seconds.observe(seconds)
+        self._chains.observe(seconds)
 
     def outcome(self, query: Query, outcome: Outcome) -> None:  # noqa: ARG002  the seam's signature
         """This became of one hook."""
@@ -172,18 +167,12 @@ class GatewayMetrics:
             series = self._begin(outcome.integration, outcome.hook)
         series.hook_id = outcome.hook_id
         status, reason = outcome.status, outcome.reason
-        counter = series.calls.get((status, reason))
-        if counter is None:
-            counter = self._calls.labels(
-                outcome.integration, outcome.hook, status.value, "" if reason is None else reason.value
-            )
-            series.calls[status, reason] = counter
-        counter.inc()
+        series.calls[status, reason] = series.calls.get((status, reason), 0) + 1
         if status is not Status.SKIPPED:
             if outcome.milliseconds and reason not in _NOT_CALLED:
                 series.seconds.observe(outcome.milliseconds / 1000)
             if status is Status.FAILED and not outcome.fatal:
-                series.fail_open.inc()
+                series.fail_open += 1
 
     def breaker_changed(self, integration: str, hook: str, hook_id: str, state: str) -> None:
         """The breaker of a hook came to `state`."""
@@ -191,6 +180,21 @@ class GatewayMetrics:
         series.hook_id = hook_id
         series.transitions.add(state)
         self._breaker_transitions.labels(integration, hook, state).inc()
+
+    def auth_failed(self, refused: bool) -> None:  # noqa: FBT001  the signature of what is counted
+        """A key for the control API was not valid, or (`refused`) was not looked at after too many such."""
+        self._auth_failures.labels("refused" if refused else "wrong").inc()
+
+    def health_polled(self, integration: str, *, good: bool, up: bool) -> None:
+        """An integration was asked for its health."""
+        self._health_up.labels(integration).set(up)
+        self._health_polls.labels(integration, "good" if good else "bad").inc()
+
+    def health_forgotten(self, integration: str) -> None:
+        """End the series of an integration that is asked no more."""
+        for metric, labels in ((self._health_up, ()), (self._health_polls, ("good",)), (self._health_polls, ("bad",))):
+            with suppress(KeyError):  # it may never have been asked, or never have answered so
+                metric.remove(integration, *labels)
 
     def http_request(self, api: str, status: int) -> None:
         """One HTTP request to `api` (`control` or `gateway`) was answered with `status`."""
@@ -206,11 +210,9 @@ class GatewayMetrics:
         series = self._hooks.pop((integration, hook), None)
         if series is None:
             return
-        for status, reason in series.calls:
-            self._calls.remove(integration, hook, status.value, "" if reason is None else reason.value)
         for state in series.transitions:
             self._breaker_transitions.remove(integration, hook, state)
-        for metric in (self._call_seconds, self._fail_open, self._breaker_state, self._in_use, self._waiting):
+        for metric in (self._breaker_state, self._in_use, self._waiting):
             metric.remove(integration, hook)
 
     def tidy(self) -> None:
@@ -220,11 +222,10 @@ class GatewayMetrics:
         for names in [names for names, series in self._hooks.items() if self._names_of(series.hook_id) != names]:
             self.forget(*names)
 
-    def _begin(self, integration: str, hook: str) -> _HookSeries:
+    def _begin(self, integration: str, hook: str) -> HookSeries:
         if len(self._hooks) >= self._max_hooks:
             self.forget(*next(iter(self._hooks)))
-        series = _HookSeries(self._call_seconds.labels(integration, hook), self._fail_open.labels(integration, hook))
-        self._hooks[integration, hook] = series
+        series = self._hooks[integration, hook] = HookSeries()
         self._breaker_state.labels(integration, hook).set_function(lambda: _STATES[self._load_of(series.hook_id)[0]])
         self._in_use.labels(integration, hook).set_function(lambda: self._load_of(series.hook_id)[1])
         self._waiting.labels(integration, hook).set_function(lambda: self._load_of(series.hook_id)[2])
@@ -233,16 +234,3 @@ class GatewayMetrics:
     def render(self) -> bytes:
         """All metrics in Prometheus' text format; its media type is `CONTENT_TYPE`. May run on another thread."""
         return generate_latest(self._registry)
-
-
-class _HookSeries:
-    """The series of one hook, looked up once: to find them by labels costs more than to count."""
-
-    __slots__ = ("calls", "fail_open", "hook_id", "seconds", "transitions")
-
-    def __init__(self, seconds: Histogram, fail_open: Counter) -> None:
-        self.hook_id = ""
-        self.calls: dict[tuple[Status, Reason | None], Counter] = {}
-        self.transitions: set[str] = set()
-        self.seconds = seconds
-        self.fail_open = fail_open

@@ -84,11 +84,10 @@ class HookCaller:
         seen.began = True
         seen.sent = len(body)
         timestamp = int(now)
-        keys = [key for key, until in hook.keys if until is None or until > now]
         if len(body) < _SIGN_IN_THREAD:
-            signed = signature.sign(keys, ident, timestamp, body)
+            signed = hook.keys.sign(ident, timestamp, body, now)
         else:
-            signed = await asyncio.to_thread(signature.sign, keys, ident, timestamp, body)
+            signed = await asyncio.to_thread(hook.keys.sign, ident, timestamp, body, now)
         headers += (
             ("accept", reply.ACCEPT_WITH_REJECT if hook.may_reject else reply.ACCEPT),
             ("user-agent", _USER_AGENT),
@@ -97,7 +96,7 @@ class HookCaller:
             (signature.SIGNATURE, signed),
             ("gateway-timeout-ms", str(max(1, int((deadline - loop.time()) * 1000)))),
             (nesting.DEPTH, str(query.depth + 1)),
-            ("traceparent", trace.child(query.traceparent)),
+            ("traceparent", event.traceparent()),
         )
         if (state := trace.state(query.tracestate)) is not None:
             headers.append(("tracestate", state))
@@ -106,15 +105,18 @@ class HookCaller:
         )
         seen.status = response.status
         seen.received = response.received
-        return self._understand(hook, ident, result, response)
-
-    def _understand(self, hook: BoundHook, ident: str, result: Result, response: Response) -> Reply:
         if response.status in (429, 503):
             wait = retry_after.seconds(response.header("retry-after"), self._now())
             detail = f"the hook answered with status {response.status}"
             raise ReplyUnusable(Reason.STATUS, detail, retry_after=wait)
         if hook.signed_replies:
-            self._verify(hook, ident, response)
+            if len(response.body) < _SIGN_IN_THREAD:
+                self._verify(hook, ident, response)
+            else:
+                await asyncio.to_thread(self._verify, hook, ident, response)
+        return self._understand(hook, result, response)
+
+    def _understand(self, hook: BoundHook, result: Result, response: Response) -> Reply:
         return reply.decode(
             response.status,
             response.header("content-type"),
@@ -125,17 +127,8 @@ class HookCaller:
         )
 
     def _verify(self, hook: BoundHook, ident: str, response: Response) -> None:
-        now = self._now()
         try:
-            signature.verify(
-                [key for key, until in hook.keys if until is None or until > now],
-                message_id=response.header(signature.ID),
-                timestamp=response.header(signature.TIMESTAMP),
-                signature=response.header(signature.SIGNATURE),
-                body=response.body,
-                now=now,
-                expected_id=ident,
-            )
+            hook.keys.verify(response.header, response.body, now=self._now(), expected_id=ident)
         except WebhookRefused as e:
             raise ReplyUnusable(Reason.SIGNATURE, f"the reply's signature does not hold: {e.detail}") from None
 

@@ -7,13 +7,13 @@ functions have no effects. `At` carries the generation and the time that the cha
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from gateway.errors import Conflict, FieldError, InvalidInput, PreconditionFailed
 from gateway.model import ApiKeyHash, Hook, Integration, SigningSecret
 from gateway.model.ids import random_id
-from gateway.registry import credentials
 from gateway.registry.rules import MAX_HOOKS
+from gateway.registry.security import with_tls
 from gateway.registry.tables import Plan
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ DRAFT_FIELDS = (
 )
 
 
+# The field of an integration that holds its credentials of a kind.
+HELD_IN: Final = {"api_key": "api_keys", "secret": "secrets", "signing_key": "signing_keys"}
+
+
 @dataclass(frozen=True, slots=True)
 class At:
     """When a change takes place: its generation and the time in seconds since 1970."""
@@ -52,9 +56,9 @@ class At:
 
 
 def register(
-    tables: RegistryTables, rules: RegistryRules, at: At, draft: IntegrationDraft, api_key: str, secret: str
+    tables: RegistryTables, rules: RegistryRules, at: At, draft: IntegrationDraft, digest: str, secret: str
 ) -> tuple[Plan, Integration]:
-    """A new integration holding `api_key` and `secret`."""
+    """A new integration holding `secret` and the API key with this digest."""
     rules.check_integration(draft)
     _check_name_free(tables, draft.name, None)
     integration = Integration(
@@ -67,8 +71,11 @@ def register(
         enabled=draft.enabled,
         created_at=at.now,
         updated_at=at.now,
-        api_keys=(ApiKeyHash(credentials.digest(api_key), at.now),),
+        api_keys=(ApiKeyHash(digest, at.now),),
         secrets=(SigningSecret(secret, at.now),),
+        reply_public_keys=draft.reply_public_keys,
+        tls=draft.tls,
+        client_key_pem=draft.client_key_pem,
     )
     return Plan(put_integrations=(integration,)), integration
 
@@ -84,7 +91,7 @@ def change_integration(
     """An integration with some fields changed; its hooks get a new generation, for they are bound by it."""
     old = tables.integration(integration_id)
     _check_version(old, version)
-    fields = dict(changes)
+    fields = with_tls(old, changes)
     if "envelope" in fields:
         fields["envelope"] = replace(old.envelope, **fields["envelope"])
     new = replace(old, **fields)
@@ -107,11 +114,14 @@ def rotate(
     tables: RegistryTables,
     at: At,
     integration_id: str,
-    what: Literal["api_key", "secret"],
+    what: Literal["api_key", "secret", "signing_key"],
     value: str,
     grace_seconds: float,
 ) -> tuple[Plan, Integration]:
-    """An integration whose newest key or secret is `value`; those before it hold for the grace."""
+    """An integration with a new secret or signing key `value`, or an API key with that digest.
+
+    Those before it hold for the grace.
+    """
     old = tables.integration(integration_id)
     until = at.now + grace_seconds
 
@@ -121,10 +131,12 @@ def rotate(
 
     new = replace(old, version=old.version + 1, updated_at=at.now)
     if what == "api_key":
-        key = ApiKeyHash(credentials.digest(value), at.now)
+        key = ApiKeyHash(value, at.now)
         new = replace(new, api_keys=(key, *shortened(old.api_keys)))
-    else:
+    elif what == "secret":
         new = replace(new, secrets=(SigningSecret(value, at.now), *shortened(old.secrets)))
+    else:
+        new = replace(new, signing_keys=(SigningSecret(value, at.now), *shortened(old.signing_keys)))
     return Plan(put_integrations=(new,)), new
 
 
@@ -280,10 +292,20 @@ def disable(at: At, hooks: Iterable[Hook], reason: str | None) -> tuple[Plan, li
     for old in hooks:
         new = old
         if old.enabled or reason not in (None, old.reason):
-            new = _touched(replace(old, enabled=False, reason=reason, lease_expires_at=None), at)
+            new = _touched(replace(old, enabled=False, reason=reason, lease_expires_at=None, suspended=None), at)
             put.append(new)
         all_now.append(new)
     return Plan(put_hooks=tuple(put)), all_now
+
+
+def suspend(at: At, hooks: Iterable[Hook], reason: str | None) -> tuple[Plan, list[Hook]]:
+    """The enabled hooks among these suspended for this reason, or with `None` no longer."""
+    put = [
+        _touched(replace(old, suspended=reason), at)
+        for old in hooks
+        if old.enabled and (old.suspended is None) is not (reason is None)
+    ]
+    return Plan(put_hooks=tuple(put)), put
 
 
 # ---------------------------------------------------------------- what they share

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from gateway.model import Delivery, Envelope, FailurePolicy, OnOverload
 
 if TYPE_CHECKING:
-    from gateway.model import Integration
+    from gateway.model import Integration, TlsSettings
 
 
 @dataclass(frozen=True, slots=True)
 class IntegrationDraft:
-    """What an operator says of an integration server. Fields as in `gateway.model.Integration`."""
+    """What an operator says of an integration server. Fields as in `gateway.model.Integration`.
+
+    `client_key_pem` is the private key of `tls.client_certificate_pem`.
+    """
 
     name: str
     base_url: str
@@ -21,6 +24,9 @@ class IntegrationDraft:
     envelope: Envelope = field(default_factory=Envelope)
     health_path: str | None = None
     enabled: bool = True
+    reply_public_keys: tuple[str, ...] = ()
+    tls: TlsSettings | None = None
+    client_key_pem: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """An integration with a new credential, told this once.
+    """An integration with a new credential. `value` is told this once; of a signing key, it is the public one.
 
     `previous_expires_at` (seconds since 1970) is when the old ones cease to hold; `None` if there were none.
     """

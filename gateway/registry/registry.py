@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from gateway.errors import FieldError, InvalidInput, StoreError
+from gateway.errors import FieldError, InvalidInput
+from gateway.model import EMBEDDED
 from gateway.observe.log import get_logger
 from gateway.registry import changes, credentials
 from gateway.registry.drafts import HookChoice, Registered, Rotated
-from gateway.registry.leases import LeaseTimer
 from gateway.registry.ownership import WaivedOwnership
+from gateway.registry.security import new_credential
+from gateway.registry.upkeep import Upkeep
 from gateway.registry.writer import RegistryWriter
-from gateway.transport.endpoint import parse_endpoint
 from gateway.wire import signature
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
-    from gateway.model import Hook, Integration
+    from gateway.model import Actor, ApiKeyHash, AuditEntry, Hook, Integration, SigningSecret
     from gateway.registry.drafts import HookDraft, IntegrationDraft
     from gateway.registry.ownership import Ownership
     from gateway.registry.rules import RegistryRules
     from gateway.registry.snapshot import BoundHook, Snapshot
-    from gateway.stores.protocol import RegistryStore
+    from gateway.stores.protocol import AuditQuery, RegistryStore
+    from gateway.transport.protocol import Endpoint
 
 log = get_logger("registry")
 
@@ -43,16 +44,21 @@ class Registry:
     """
 
     def __init__(
-        self, store: RegistryStore, rules: RegistryRules, ownership: Ownership, now: Callable[[], float]
+        self,
+        store: RegistryStore,
+        rules: RegistryRules,
+        ownership: Ownership,
+        now: Callable[[], float],
+        keys: credentials.ApiKeys,
     ) -> None:
         self._store = store
         self._rules = rules
         self._ownership = ownership
         self._now = now
+        self._keys = keys
         self._writer = RegistryWriter(store, rules, now)
         self.present: Callable[[], Snapshot] = partial(getattr, self._writer, "snapshot")
-        self._leases = LeaseTimer(self.expire_leases, now)
-        self._background: set[asyncio.Task[None]] = set()
+        self._upkeep = Upkeep(self._writer, now)
 
     @classmethod
     @asynccontextmanager
@@ -65,16 +71,16 @@ class Registry:
         now: Callable[[], float] = time.time,
     ) -> AsyncIterator[Registry]:
         """Load the registry and watch over its leases until the context ends."""
-        registry = cls(store, rules, ownership or WaivedOwnership(), now)
+        keys = credentials.ApiKeys(await store.pepper())
+        registry = cls(store, rules, ownership or WaivedOwnership(), now, keys)
         await registry._writer.load()
         await registry.expire_leases()
         try:
             yield registry
         finally:
-            registry._leases.stop()
-            if registry._background:
-                await asyncio.wait(registry._background)
+            await registry._upkeep.stop()
             await registry._writer.settle()
+            keys.close()
 
     # ------------------------------------------------------------ reading
 
@@ -115,9 +121,20 @@ class Registry:
         hook = tables.hooks.get(hook_id)
         return None if hook is None else (tables.integrations[hook.integration_id].name, hook.name)
 
-    def authenticate(self, api_key: str) -> Integration | None:
-        """The integration that holds this API key, or `None`."""
-        return self._writer.tables.holder(credentials.digest(api_key), self._now())
+    async def authenticate(self, api_key: str) -> Integration | None:
+        """The integration that holds this API key, or `None`; a no takes as long for a key that never was."""
+        digest = self._writer.tables.digest_at(credentials.place_of_key(api_key))
+        if not await self._keys.is_key_of(api_key, digest) or digest is None:
+            return None
+        return self._writer.tables.holder(digest, self._now())  # asked now: it may have ended in the meantime
+
+    def fingerprint(self, operator_key: str) -> str:
+        """The short name of an operator key in the audit log."""
+        return self._keys.fingerprint(operator_key)
+
+    async def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        """Who changed what: the entries of the audit log that fit, the newest first. Raises `StoreError`."""
+        return await self._store.audit(query)
 
     async def ping(self) -> None:
         """Return if the store can be read; raise `StoreError` otherwise."""
@@ -125,49 +142,70 @@ class Registry:
 
     # ------------------------------------------------------------ tier one: integrations
 
-    async def register(self, draft: IntegrationDraft) -> Registered:
+    async def register(self, draft: IntegrationDraft, *, actor: Actor = EMBEDDED) -> Registered:
         """Register an integration server; its credentials are in the answer and nowhere else."""
         api_key, secret = credentials.new_api_key(), signature.new_secret()
+        digest = await self._keys.digest(api_key)
         integration = await self._writer.write(
-            lambda tables, at: changes.register(tables, self._rules, at, draft, api_key, secret)
+            lambda tables, at: changes.register(tables, self._rules, at, draft, digest, secret), actor
         )
         log.info("integration.registered", integration=integration.name, id=integration.id, generation=self.generation)
         return Registered(integration, api_key, secret)
 
     async def change_integration(
-        self, integration_id: str, fields: Mapping[str, Any], *, version: int | None = None
+        self,
+        integration_id: str,
+        fields: Mapping[str, Any],
+        *,
+        version: int | None = None,
+        actor: Actor = EMBEDDED,
     ) -> Integration:
-        """Change some of name, base_url, priority, envelope, health_path, enabled.
+        """Change some of name, base_url, priority, envelope, health_path, enabled, reply_public_keys, tls.
 
-        `envelope` is a mapping, merged into the present one. With `version`, only if that is the present one.
+        `envelope` and `tls` are mappings, merged into the present ones; `tls` may have `client_key_pem`, too.
+        With `version`, only if that is the present one.
         """
         integration = await self._writer.write(
-            lambda tables, at: changes.change_integration(tables, self._rules, at, integration_id, fields, version)
+            lambda tables, at: changes.change_integration(tables, self._rules, at, integration_id, fields, version),
+            actor,
         )
         log.info("integration.changed", integration=integration.name, fields=sorted(fields), generation=self.generation)
         return integration
 
-    async def remove_integration(self, integration_id: str, *, version: int | None = None) -> None:
+    async def remove_integration(
+        self, integration_id: str, *, version: int | None = None, actor: Actor = EMBEDDED
+    ) -> None:
         """Remove an integration and its hooks."""
-        await self._writer.write(lambda tables, _: changes.remove_integration(tables, integration_id, version))
+        await self._writer.write(lambda tables, _: changes.remove_integration(tables, integration_id, version), actor)
         log.info("integration.removed", id=integration_id, generation=self.generation)
 
-    async def rotate(self, integration_id: str, what: Literal["api_key", "secret"], *, grace_seconds: float) -> Rotated:
-        """Give an integration a new API key or signing secret; the old ones hold for the grace."""
+    async def rotate(
+        self,
+        integration_id: str,
+        what: Literal["api_key", "secret", "signing_key"],
+        *,
+        grace_seconds: float,
+        actor: Actor = EMBEDDED,
+    ) -> Rotated:
+        """Give an integration a new API key, signing secret or signing key; the old ones hold for the grace."""
         if not 0 <= grace_seconds <= MAX_GRACE_SECONDS:
             detail = f"{grace_seconds} is not between 0 and {MAX_GRACE_SECONDS}"
             raise InvalidInput(FieldError("/grace_seconds", detail))
-        value = credentials.new_api_key() if what == "api_key" else signature.new_secret()
+        value, kept = new_credential(what)
+        if what == "api_key":
+            kept = await self._keys.digest(value)
         integration = await self._writer.write(
-            lambda tables, at: changes.rotate(tables, at, integration_id, what, value, grace_seconds)
+            lambda tables, at: changes.rotate(tables, at, integration_id, what, kept, grace_seconds), actor
         )
-        old = (integration.api_keys if what == "api_key" else integration.secrets)[1:]
+        held: Sequence[ApiKeyHash | SigningSecret] = getattr(integration, changes.HELD_IN[what])
         log.info("integration.rotated", integration=integration.name, what=what, generation=self.generation)
-        return Rotated(integration, value, max((c.expires_at or 0.0 for c in old), default=None))
+        return Rotated(integration, value, max((c.expires_at or 0.0 for c in held[1:]), default=None))
 
     # ------------------------------------------------------------ tier two: hooks
 
-    async def replace_hooks(self, integration_id: str, drafts: Sequence[HookDraft]) -> list[Hook]:
+    async def replace_hooks(
+        self, integration_id: str, drafts: Sequence[HookDraft], *, actor: Actor = EMBEDDED
+    ) -> list[Hook]:
         """Make these the hooks of an integration. Hooks are matched by name; new ones are not enabled yet."""
         integration = self.integration(integration_id)
         path_of = {draft.name: draft.path for draft in drafts}
@@ -178,15 +216,15 @@ class Registry:
         ]
         owned = {hook.id: await self._own(hook.id, url) for hook, url in moving}
         await self._writer.write(
-            lambda tables, at: changes.replace_hooks(tables, self._rules, at, integration_id, drafts, owned)
+            lambda tables, at: changes.replace_hooks(tables, self._rules, at, integration_id, drafts, owned), actor
         )
         log.info("hooks.replaced", integration=integration.name, hooks=len(drafts), generation=self.generation)
         return self.hooks(integration_id)
 
-    async def create_hook(self, integration_id: str, draft: HookDraft) -> Hook:
+    async def create_hook(self, integration_id: str, draft: HookDraft, *, actor: Actor = EMBEDDED) -> Hook:
         """Add a hook, not enabled yet."""
         hook = await self._writer.write(
-            lambda tables, at: changes.create_hook(tables, self._rules, at, integration_id, draft)
+            lambda tables, at: changes.create_hook(tables, self._rules, at, integration_id, draft), actor
         )
         log.info("hook.created", hook=hook.name, id=hook.id, generation=hook.generation)
         return hook
@@ -198,6 +236,7 @@ class Registry:
         *,
         integration_id: str | None = None,
         version: int | None = None,
+        actor: Actor = EMBEDDED,
     ) -> Hook:
         """Change some of the fields of `HookDraft`. With `version`, only if that is the present one."""
         old = self.hook(hook_id, integration_id=integration_id)
@@ -208,28 +247,49 @@ class Registry:
         hook = await self._writer.write(
             lambda tables, at: changes.change_hook(
                 tables, self._rules, at, hook_id, integration_id, fields, version, owned
-            )
+            ),
+            actor,
         )
         log.info("hook.changed", hook=hook.name, id=hook.id, fields=sorted(fields), generation=hook.generation)
         return hook
 
-    async def remove_hook(self, hook_id: str, *, integration_id: str | None = None, version: int | None = None) -> None:
+    async def remove_hook(
+        self,
+        hook_id: str,
+        *,
+        integration_id: str | None = None,
+        version: int | None = None,
+        actor: Actor = EMBEDDED,
+    ) -> None:
         """Remove a hook."""
-        await self._writer.write(lambda tables, _: changes.remove_hook(tables, hook_id, integration_id, version))
+        await self._writer.write(lambda tables, _: changes.remove_hook(tables, hook_id, integration_id, version), actor)
         log.info("hook.removed", id=hook_id, generation=self.generation)
 
     async def enable(
-        self, hook_id: str, *, integration_id: str | None = None, lease_seconds: float | None = None
+        self,
+        hook_id: str,
+        *,
+        integration_id: str | None = None,
+        lease_seconds: float | None = None,
+        actor: Actor = EMBEDDED,
     ) -> Hook:
         """Enable a hook, or renew its lease. Without `lease_seconds` it stays enabled until disabled.
 
         The first time at a URL, that URL has to pass the ownership handshake (`OwnershipRefused`).
         """
         choice = HookChoice(ids=frozenset({hook_id}))
-        return (await self.enable_many(choice, integration_id=integration_id, lease_seconds=lease_seconds))[0]
+        enabled = await self.enable_many(
+            choice, integration_id=integration_id, lease_seconds=lease_seconds, actor=actor
+        )
+        return enabled[0]
 
     async def enable_many(
-        self, choice: HookChoice, *, integration_id: str | None = None, lease_seconds: float | None = None
+        self,
+        choice: HookChoice,
+        *,
+        integration_id: str | None = None,
+        lease_seconds: float | None = None,
+        actor: Actor = EMBEDDED,
     ) -> list[Hook]:
         """Enable the chosen hooks, all or none."""
         self._rules.check_lease(lease_seconds)
@@ -240,11 +300,12 @@ class Registry:
         hooks = await self._writer.write(
             lambda tables, at: changes.enable(
                 tables, self._rules, at, changes.chosen(tables, choice, integration_id), lease_seconds, owned
-            )
+            ),
+            actor,
         )
         for hook in hooks:
             log.info("hook.enabled", hook=hook.name, id=hook.id, generation=hook.generation, lease=lease_seconds)
-        self._watch_leases()
+        self._upkeep.watch_leases()
         return hooks
 
     async def disable(
@@ -254,10 +315,14 @@ class Registry:
         integration_id: str | None = None,
         drain: bool = False,
         reason: str | None = None,
+        actor: Actor = EMBEDDED,
     ) -> Hook:
         """Disable a hook. With `drain`, return only when no query uses an older generation of it."""
         choice = HookChoice(ids=frozenset({hook_id}))
-        return (await self.disable_many(choice, integration_id=integration_id, drain=drain, reason=reason))[0]
+        disabled = await self.disable_many(
+            choice, integration_id=integration_id, drain=drain, reason=reason, actor=actor
+        )
+        return disabled[0]
 
     async def disable_many(
         self,
@@ -266,10 +331,11 @@ class Registry:
         integration_id: str | None = None,
         drain: bool = False,
         reason: str | None = None,
+        actor: Actor = EMBEDDED,
     ) -> list[Hook]:
         """Disable the chosen hooks, all or none."""
         hooks = await self._writer.write(
-            lambda tables, at: changes.disable(at, changes.chosen(tables, choice, integration_id), reason)
+            lambda tables, at: changes.disable(at, changes.chosen(tables, choice, integration_id), reason), actor
         )
         for hook in hooks:
             log.info("hook.disabled", hook=hook.name, id=hook.id, generation=hook.generation, reason=reason)
@@ -281,56 +347,29 @@ class Registry:
 
     async def expire_leases(self) -> None:
         """Disable the hooks whose lease has ended. Queries stop seeing them even if the store fails."""
-        ended = [hook_id for hook_id, until in self._writer.tables.leases.items() if until <= self._now()]
-        if ended:
-            try:
-                hooks = await self._writer.write(
-                    lambda tables, at: changes.disable(
-                        at,
-                        [tables.hooks[i] for i in ended if tables.leases.get(i, at.now + 1) <= at.now],
-                        "its lease ended without being renewed",
-                    )
-                )
-                for hook in hooks:
-                    log.info("hook.lease_expired", hook=hook.name, id=hook.id, generation=hook.generation)
-            except StoreError as e:
-                self._writer.withdraw(ended)
-                log.warning("hook.lease_expiry_not_stored", hooks=len(ended), error=e.detail)
-                self._leases.again_in(1.0)
-                return
-        self._watch_leases()
-
-    def _watch_leases(self) -> None:
-        self._leases.watch(min(self._writer.tables.leases.values(), default=None))
+        await self._upkeep.expire_leases()
 
     def report_gone(self, hook: BoundHook) -> None:
         """A call of this generation of a hook was answered 410: disable it, after the fact."""
-        task = asyncio.ensure_future(self._disable_gone(hook))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._upkeep.report_gone(hook)
 
-    async def _disable_gone(self, bound: BoundHook) -> None:
-        try:
-            await self._writer.write(
-                lambda tables, at: changes.disable(
-                    at,
-                    [
-                        hook
-                        for hook in (tables.hooks.get(bound.hook_id),)
-                        if hook is not None and hook.generation == bound.generation
-                    ],
-                    "it answered 410 Gone",
-                )
-            )
-            log.warning("hook.gone", hook=bound.name, id=bound.hook_id, generation=self.generation)
-        except StoreError as e:
-            self._writer.withdraw([bound.hook_id])
-            log.warning("hook.gone_not_stored", hook=bound.name, id=bound.hook_id, error=e.detail)
+    async def suspend(self, integration_id: str, reason: str) -> list[Hook]:
+        """Stop calling the enabled hooks of an integration, without disabling them; those that changed."""
+        return await self._upkeep.suspend(integration_id, reason)
+
+    async def resume(self, integration_id: str) -> list[Hook]:
+        """Call the suspended hooks of an integration again; those that changed."""
+        return await self._upkeep.suspend(integration_id, None)
+
+    def endpoint(self, integration: Integration, path: str) -> Endpoint:
+        """Where `path` of an integration is, with its TLS settings. Raises `ValueError`."""
+        url = integration.base_url.rstrip("/") + path
+        return self._rules.endpoint(url, integration, pool=integration.id)
 
     async def _own(self, hook_id: str, url: str) -> str:
         """`url`, once it has passed the ownership handshake."""
         try:
-            endpoint = parse_endpoint(url, pool=hook_id)
+            endpoint = self._rules.endpoint(url, self.integration(self.hook(hook_id).integration_id), pool=hook_id)
         except ValueError as e:
             raise InvalidInput(FieldError("/path", str(e))) from None
         await self._ownership.check(endpoint)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.errors import FieldError, InvalidInput
 from gateway.model import Delivery, FailurePolicy, OnOverload
+from gateway.registry.security import TlsProfiles, key_ring, security_errors
 from gateway.registry.snapshot import BoundHook
 from gateway.transport.endpoint import parse_endpoint
-from gateway.wire import signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,6 +62,7 @@ class RegistryRules:
         self._default_timeout_ms = default_timeout_ms
         self._max_timeout_ms = max_timeout_ms
         self._max_concurrency = max_concurrency
+        self._tls = TlsProfiles()
 
     # ------------------------------------------------------------ what is refused
 
@@ -81,6 +82,7 @@ class RegistryRules:
         if draft.health_path is not None:
             errors += _path_errors("/health_path", draft.health_path)
         errors += self._envelope_errors(draft.envelope)
+        errors += security_errors(draft)
         _raise(errors)
 
     def _url_errors(self, field: str, url: str) -> Iterable[FieldError]:
@@ -155,9 +157,13 @@ class RegistryRules:
         """Where calls of `hook` go."""
         return integration.base_url.rstrip("/") + hook.path
 
+    def endpoint(self, url: str, integration: Integration, *, pool: str) -> Endpoint:
+        """The endpoint at `url`, a URL of `integration`'s, with its TLS settings. Raises `ValueError`."""
+        return parse_endpoint(url, pool=pool, tls=self._tls.of(integration))
+
     def bind(self, hook: Hook, integration: Integration) -> BoundHook | None:
         """What queries may use of `hook`: narrowed to the envelope; `None` if it is not to be called."""
-        if not (hook.enabled and integration.enabled):
+        if not (hook.enabled and hook.suspended is None and integration.enabled):
             return None
         envelope = integration.envelope
         types = _narrowed(hook.types, envelope.types)
@@ -166,7 +172,7 @@ class RegistryRules:
         if frozenset() in (types, capabilities, tenants):
             return None
         try:
-            endpoint = parse_endpoint(self.url_of(hook, integration), pool=hook.id)
+            endpoint = self.endpoint(self.url_of(hook, integration), integration, pool=hook.id)
         except ValueError:
             return None
         timeout_ms = min(hook.timeout_ms or self._default_timeout_ms, self._ceiling_ms(envelope))
@@ -177,7 +183,7 @@ class RegistryRules:
             integration=integration.name,
             generation=hook.generation,
             endpoint=endpoint,
-            keys=tuple((signature.key_of(s.secret), s.expires_at) for s in integration.secrets),
+            keys=key_ring(integration),
             timeout=timeout_ms / 1000,
             fail=FailurePolicy.FAIL is hook.failure_policy is envelope.failure_policy,
             binary=hook.delivery is Delivery.BINARY,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, KeysView, Mapping
 
     from gateway.transport.protocol import Endpoint
+    from gateway.wire.keyring import KeyRing
 
 _MEMO_SIZE: Final = 65_536
 
@@ -24,10 +25,10 @@ _MEMO_SIZE: Final = 65_536
 class BoundHook:
     """An enabled hook with everything that a call needs, the envelope already taken into account.
 
-    `keys` are HMAC keys with the time they expire (seconds since 1970, or `None`), newest first. `timeout`
-    is in seconds. `fail` says whether its failure fails the query, `waits` whether a call waits for a free place when
-    `max_concurrency` are under way; `retry` and `fresh_since` as in `gateway.model.Hook`. Compared by identity:
-    another generation is another object, with an `in_flight` count of its own.
+    `keys` signs its calls and verifies its replies. `timeout` is in seconds. `fail` says whether its failure fails
+    the query, `waits` whether a call waits for a free place when `max_concurrency` are under way; `retry` and
+    `fresh_since` as in `gateway.model.Hook`. Compared by identity: another generation is another object, with an
+    `in_flight` count of its own.
     """
 
     hook_id: str
@@ -36,7 +37,7 @@ class BoundHook:
     integration: str
     generation: int
     endpoint: Endpoint
-    keys: tuple[tuple[bytes, float | None], ...] = field(repr=False)
+    keys: KeyRing = field(repr=False)
     timeout: float
     fail: bool
     binary: bool

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.errors import NotFound
+from gateway.registry.credentials import place_of_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +33,7 @@ class Plan:
 class RegistryTables:
     """All integrations and hooks at one generation. Changed by the registry's writer only."""
 
-    __slots__ = ("_by_digest", "_by_name", "_hooks_of", "generation", "hooks", "integrations", "leases")
+    __slots__ = ("_by_name", "_by_place", "_hooks_of", "generation", "hooks", "integrations", "leases")
 
     def __init__(self, state: RegistryState) -> None:
         self.generation = state.generation
@@ -40,7 +41,7 @@ class RegistryTables:
         self.hooks: dict[str, Hook] = {}
         self.leases: dict[str, float] = {}
         self._hooks_of: dict[str, dict[str, Hook]] = {}
-        self._by_digest: dict[str, str] = {}
+        self._by_place: dict[str, tuple[str, str]] = {}
         self._by_name: dict[str, str] = {}
         self.apply(state.generation, Plan(state.integrations, state.hooks))
 
@@ -62,7 +63,8 @@ class RegistryTables:
                 self._forget(old)
             self.integrations[integration.id] = integration
             self._by_name[integration.name] = integration.id
-            self._by_digest.update((key.digest, integration.id) for key in integration.api_keys)
+            for key in integration.api_keys:
+                self._by_place[place_of_digest(key.digest)] = (integration.id, key.digest)
             touched.update(self._hooks_of.setdefault(integration.id, {}))
         for hook in plan.put_hooks:
             self.hooks[hook.id] = self._hooks_of[hook.integration_id][hook.id] = hook
@@ -76,7 +78,7 @@ class RegistryTables:
     def _forget(self, integration: Integration) -> None:
         self._by_name.pop(integration.name, None)
         for key in integration.api_keys:
-            self._by_digest.pop(key.digest, None)
+            self._by_place.pop(place_of_digest(key.digest), None)
 
     def integration(self, integration_id: str) -> Integration:
         """The integration with this id; raises `NotFound`."""
@@ -103,12 +105,17 @@ class RegistryTables:
         """The hooks of an integration, in no order."""
         return self._hooks_of.get(integration_id, {}).values()
 
+    def digest_at(self, place: str) -> str | None:
+        """The digest of the API key that is in this place (`credentials.place_of_key`), whether it holds or not."""
+        found = self._by_place.get(place)
+        return None if found is None else found[1]
+
     def holder(self, digest: str, now: float) -> Integration | None:
         """The integration whose API key has this digest and still holds."""
-        found = self._by_digest.get(digest)
+        found = self._by_place.get(place_of_digest(digest))
         if found is None:
             return None
-        integration = self.integrations[found]
+        integration = self.integrations[found[0]]
         for key in integration.api_keys:
             if key.digest == digest and (key.expires_at is None or key.expires_at > now):
                 return integration

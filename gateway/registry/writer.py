@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.errors import StaleGeneration
+from gateway.model import GATEWAY
+from gateway.registry import audit
 from gateway.registry.changes import At
 from gateway.registry.snapshot import Snapshot
 from gateway.registry.tables import Plan, RegistryTables
@@ -14,6 +16,7 @@ from gateway.stores.protocol import RegistryChange, RegistryState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from gateway.model import Actor
     from gateway.registry.rules import RegistryRules
     from gateway.registry.snapshot import BoundHook
     from gateway.stores.protocol import RegistryStore
@@ -53,13 +56,15 @@ class RegistryWriter:
         self._retire(bound)
         self.snapshot = Snapshot.empty().changed(tables.generation, bound)
 
-    async def write(self, plan: Callable[[RegistryTables, At], tuple[Plan, T]]) -> T:
+    async def write(self, plan: Callable[[RegistryTables, At], tuple[Plan, T]], actor: Actor = GATEWAY) -> T:
         """Carry out the change that `plan` describes; return its second value once it lasts.
+
+        The audit log says that `actor` did it.
 
         Raises what `plan` raises, and `StoreError` if the change could not be made to last: then nothing
         has changed. `plan` is asked again if another process changed the store in the meantime.
         """
-        task = asyncio.ensure_future(self._write(plan))
+        task = asyncio.ensure_future(self._write(plan, actor))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
@@ -68,11 +73,12 @@ class RegistryWriter:
             task.add_done_callback(_ignore)
             raise
 
-    async def _write(self, plan: Callable[[RegistryTables, At], tuple[Plan, T]]) -> T:
+    async def _write(self, plan: Callable[[RegistryTables, At], tuple[Plan, T]], actor: Actor) -> T:
         async with self._lock:
             for tried in range(1, _TRIES + 1):
                 base = self.tables.generation
-                what, answer = plan(self.tables, At(base + 1, self._now()))
+                at = At(base + 1, self._now())
+                what, answer = plan(self.tables, at)
                 if what.empty:
                     return answer
                 change = RegistryChange(
@@ -82,6 +88,7 @@ class RegistryWriter:
                     put_hooks=what.put_hooks,
                     delete_integrations=what.delete_integrations,
                     delete_hooks=what.delete_hooks,
+                    audit=audit.entries(self.tables, what, at, actor),
                 )
                 try:
                     await self._store.commit(change)

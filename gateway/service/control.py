@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from gateway import __version__
+from gateway.observe.log import get_logger
 from gateway.service import openapi
 from gateway.service.auth import Authenticator
 from gateway.service.breakers import Breakers
 from gateway.service.endpoint import add_operations
+from gateway.service.failed_auth import FailedAuth
 from gateway.service.problem import problem_middleware
+from gateway.service.routes.audit import AuditRoutes
 from gateway.service.routes.breakers import BreakerRoutes
 from gateway.service.routes.hooks import HookRoutes
 from gateway.service.routes.integrations import IntegrationRoutes
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from gateway.observe.metrics import GatewayMetrics
     from gateway.pipeline import Protections, QueryPipeline
-    from gateway.registry import Registry
+    from gateway.registry import HealthMonitor, Registry
     from gateway.service.endpoint import Operation
 
 __all__ = ["MAX_BODY_BYTES", "control_app", "control_document", "control_operations"]
@@ -36,9 +39,12 @@ Register integration servers, declare, enable and disable their hooks.
 Errors are `application/problem+json` (RFC 9457). Times are RFC 3339 in UTC; durations say their unit in \
 the name. Unknown members and unknown query parameters are refused with 422."""
 
+_log = get_logger(__name__)
+
 _TAGS: Final = {
     "integrations": "Tier one: integration servers, by the operator.",
     "hooks": "Tier two: their webhooks, by the integration servers themselves.",
+    "audit": "Who changed what.",
     "queries": "Running queries.",
     "gateway": "The gateway itself.",
 }
@@ -48,6 +54,7 @@ _HEADERS: Final = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
 
@@ -62,17 +69,25 @@ def control_app(
     metrics: GatewayMetrics,
     pipeline: QueryPipeline | None = None,
     protections: Protections | None = None,
+    health: HealthMonitor | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
+    max_failed_auth: int = 20,
+    failed_auth_window_seconds: float = 60.0,
     ready: Callable[[], Awaitable[None]] | None = None,
 ) -> web.Application:
     """The control API over `registry`.
 
     `pipeline`: where one is given, `POST /v1/query` runs it. `protections`: where they are given, the breakers of hooks
-    are shown and can be reset. `max_body_bytes` caps request bodies.
+    are shown and can be reset. `health`: where it is given, integrations are shown with it.
+    `max_body_bytes` caps request bodies. After `max_failed_auth` wrong keys
+    from one address within the window, it gets 429 (0: never).
     `ready` returns if the gateway can do its work and raises a `GatewayError` if not; by
     default it asks the registry's store. Raises `ConfigError` for an operator key that cannot be sent.
     """
-    keys = Authenticator(operator_keys, registry)
+    failures = FailedAuth(max_failed_auth, failed_auth_window_seconds, counted=metrics.auth_failed)
+    keys = Authenticator(operator_keys, registry, failures)
+    for number, fingerprint in enumerate(keys.fingerprints, start=1):
+        _log.info("control.operator_key", number=number, fingerprint=fingerprint)
     app = web.Application(middlewares=[problem_middleware], client_max_size=max_body_bytes, handler_args=_HANDLER_ARGS)
     app.on_response_prepare.append(_harden)
 
@@ -80,7 +95,9 @@ def control_app(
         metrics.http_request("control", response.status)
 
     app.on_response_prepare.append(count)
-    operations = control_operations(registry, metrics=metrics, pipeline=pipeline, protections=protections, ready=ready)
+    operations = control_operations(
+        registry, metrics=metrics, pipeline=pipeline, protections=protections, health=health, ready=ready
+    )
     add_operations(app, operations, keys)
     return app
 
@@ -91,16 +108,18 @@ def control_operations(
     metrics: GatewayMetrics,
     pipeline: QueryPipeline | None = None,
     protections: Protections | None = None,
+    health: HealthMonitor | None = None,
     ready: Callable[[], Awaitable[None]] | None = None,
 ) -> list[Operation[Any, Any]]:
     """Every operation of the control API, described and ready to be called."""
     breakers = None if protections is None else Breakers(protections)
     operations: list[Operation[Any, Any]] = [
-        *IntegrationRoutes(registry).operations(),
+        *IntegrationRoutes(registry, health).operations(),
         *HookRoutes(registry, breakers).operations(),
     ]
     if breakers is not None:
         operations += BreakerRoutes(registry, breakers).operations()
+    operations += AuditRoutes(registry).operations()
     if pipeline is not None:
         operations += QueryRoutes(pipeline).operations()
     meta = MetaRoutes(registry, metrics, ready or registry.ping, lambda: control_document(operations))

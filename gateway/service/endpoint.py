@@ -111,7 +111,7 @@ def _handler(operation: Operation[Q, B], keys: Authenticator) -> Callable[[web.R
     async def handle(request: web.Request) -> web.Response:
         caller = ANONYMOUS
         if operation.access is not Access.ANYONE:
-            caller = keys.caller(request.headers.getall("authorization", []))
+            caller = await keys.caller(request.headers.getall("authorization", []), request.remote)
             admit(caller, operation.access, request.match_info.get("integration_id"))
         query = checked_query(operation.query, list(request.query.items()))
         body = await _body(operation, request)

@@ -183,7 +183,7 @@ def _errors(operation: Operation[Any, Any]) -> set[int]:
     """The statuses that follow from what the operation takes, and its own."""
     errors = set(operation.errors) | {422, 500}  # an unknown query parameter is refused everywhere
     if operation.access is not Access.ANYONE:
-        errors.add(401)
+        errors |= {401, 429}
     if operation.access is Access.OPERATOR:
         errors.add(403)
     if operation.takes_body:

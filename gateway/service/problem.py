@@ -136,7 +136,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return await handler(request)
     except GatewayError as e:
         problem, headers = problem_of(e), _headers_of(e)
-        if problem["status"] in (401, 403):
+        if problem["status"] == 403:  # wrong keys are counted and logged where they are judged
             _log.info(
                 "control.refused", request=instance, method=request.method, path=request.path,
                 status=problem["status"], remote=request.remote,

@@ -94,7 +94,10 @@ async def listening(gateway: Gateway, keys: Sequence[str]) -> AsyncIterator[tupl
             metrics=gateway.metrics,
             pipeline=pipeline,
             protections=gateway.protections,
+            health=gateway.health,
             max_body_bytes=settings.control.max_body_bytes,
+            max_failed_auth=settings.control.max_failed_auth,
+            failed_auth_window_seconds=settings.control.failed_auth_window_seconds,
         )
         control_url = await stack.enter_async_context(_site(control, settings.control.listen, "control.listen"))
         gateway_url = None

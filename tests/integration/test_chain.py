@@ -152,6 +152,16 @@ async def test_a_binary_call_carries_exactly_the_result(setup: Set) -> None:
     assert request.header("ce-capability") == "air"
 
 
+async def test_the_calls_of_one_query_are_spans_of_one_trace(setup: Set) -> None:
+    await setup.hook("/unchanged", "a")
+    await setup.hook("/unchanged", "b")
+    await setup.ask()
+    await setup.ask()
+    traces = [(request.header("traceparent") or "").split("-")[1:3] for request in setup.server.requests]
+    assert traces[0][0] == traces[1][0] != traces[2][0] == traces[3][0]
+    assert len({span for _, span in traces}) == 4
+
+
 async def test_each_call_has_an_id_of_its_own(setup: Set) -> None:
     await setup.hook("/unchanged")
     await setup.ask()

@@ -65,7 +65,7 @@ async def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path, no
         assert second.generation == generation
         assert second.integration(made.integration.id) == made.integration
         assert second.hook(hook.id) == enabled
-        assert second.authenticate(made.api_key) == made.integration
+        assert await second.authenticate(made.api_key) == made.integration
         assert [h.hook_id for h in second.snapshot.select("search", None, None)] == [hook.id]
 
 
@@ -236,15 +236,15 @@ async def test_after_a_rotation_both_api_keys_hold_during_the_grace_and_then_the
     made = await registry.register(IntegrationDraft("one", URL))
     rotated = await registry.rotate(made.integration.id, "api_key", grace_seconds=60)
     assert rotated.previous_expires_at == 1_060
-    assert registry.authenticate(made.api_key)
-    assert registry.authenticate(rotated.value)
+    assert await registry.authenticate(made.api_key)
+    assert await registry.authenticate(rotated.value)
     now.at = 1_060
-    assert registry.authenticate(made.api_key) is None
-    assert registry.authenticate(rotated.value)
+    assert await registry.authenticate(made.api_key) is None
+    assert await registry.authenticate(rotated.value)
     at_once = await registry.rotate(made.integration.id, "api_key", grace_seconds=0)
-    assert registry.authenticate(rotated.value) is None
-    assert registry.authenticate(at_once.value)
-    assert registry.authenticate("gwk_nonsense") is None
+    assert await registry.authenticate(rotated.value) is None
+    assert await registry.authenticate(at_once.value)
+    assert await registry.authenticate("gwk_nonsense") is None
 
 
 async def test_no_credential_shows_in_a_repr(registry: Registry) -> None:
@@ -264,6 +264,8 @@ class Failing:
         self.gate: asyncio.Event | None = None
         self.load = inner.load
         self.ping = inner.ping
+        self.pepper = inner.pepper
+        self.audit = inner.audit
 
     async def commit(self, change: RegistryChange) -> None:
         if self.gate is not None:
@@ -347,7 +349,7 @@ async def test_removing_an_integration_removes_its_hooks_and_its_key(registry: R
     await registry.remove_integration(made.integration.id)
     assert registry.hooks() == []
     assert registry.snapshot.enabled_count == 0
-    assert registry.authenticate(made.api_key) is None
+    assert await registry.authenticate(made.api_key) is None
     for gone in (registry.integration, registry.hook):
         with pytest.raises(NotFound):
             gone(made.integration.id)

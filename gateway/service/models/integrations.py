@@ -23,10 +23,11 @@ from gateway.service.models.fields import (
     Version,
     Words,
 )
+from gateway.service.models.security import HealthView, PublicKeys, SigningPublicKey, TlsDraft, TlsView
 
 if TYPE_CHECKING:
     from gateway.model import Integration
-    from gateway.registry import Registered, Rotated
+    from gateway.registry import Health, Registered, Rotated
 
 __all__ = [
     "CredentialOrder",
@@ -76,6 +77,8 @@ class IntegrationRequest(ApiModel):
     envelope: EnvelopeDraft = Field(default_factory=EnvelopeDraft, description="The ceiling of what its hooks may do.")
     health_path: HealthPath | None = Field(default=None)
     enabled: Enabled = True
+    reply_public_keys: PublicKeys = Field(default_factory=list)
+    tls: TlsDraft | None = Field(default=None, description="How connections to it are secured; null: as all others.")
 
     def draft(self) -> IntegrationDraft:
         """The same for the registry."""
@@ -86,6 +89,9 @@ class IntegrationRequest(ApiModel):
             envelope=Envelope(**self.envelope.given()),
             health_path=self.health_path,
             enabled=self.enabled,
+            reply_public_keys=tuple(self.reply_public_keys),
+            tls=None if self.tls is None else self.tls.settings(),
+            client_key_pem=None if self.tls is None else self.tls.client_key_pem,
         )
 
 
@@ -99,12 +105,18 @@ class IntegrationChange(ApiModel):
     envelope: EnvelopeDraft = Field(default_factory=EnvelopeDraft, description="Merged into the present envelope.")
     health_path: HealthPath | None = Field(default_factory=lambda: None)
     enabled: Enabled = Field(default_factory=bool)
+    reply_public_keys: PublicKeys = Field(default_factory=list)
+    tls: TlsDraft | None = Field(
+        default_factory=lambda: None, description="Merged into the present settings; null: as for all others."
+    )
 
     def given(self) -> dict[str, Any]:
         """The fields that were sent, for the registry."""
         values = {name: getattr(self, name) for name in self.model_fields_set}
         if "envelope" in values:
             values["envelope"] = self.envelope.given()
+        if self.tls is not None:
+            values["tls"] = self.tls.given()
         return values
 
 
@@ -145,14 +157,22 @@ class IntegrationView(ApiModel):
     envelope: EnvelopeView
     health_path: str | None = Field(description="Where it answers health checks.", examples=["/health"])
     enabled: Enabled
+    reply_public_keys: list[str] = Field(
+        description="Ed25519 keys that its replies may be signed with, besides the shared secret.", examples=[[]]
+    )
+    signing_public_keys: list[SigningPublicKey] = Field(
+        description="Ed25519 keys that calls to it are signed with, besides the shared secret; the newest first."
+    )
+    tls: TlsView | None = Field(description="How connections to it are secured; null: as all others.")
+    health: HealthView | None = Field(description="What its health checks say; null without a health_path.")
     version: Version
     created_at: Time
     updated_at: Time
 
     @classmethod
-    def of(cls, integration: Integration) -> IntegrationView:
-        """The view of an integration."""
-        return cls(**_viewed(integration))
+    def of(cls, integration: Integration, health: Health | None = None) -> IntegrationView:
+        """The view of an integration, with what its health checks say."""
+        return cls(**_viewed(integration, health))
 
 
 class NewIntegration(IntegrationView):
@@ -162,9 +182,9 @@ class NewIntegration(IntegrationView):
     secret: str = Field(description="Signs the calls (Standard Webhooks). Not shown again.", examples=["whsec_…"])
 
     @classmethod
-    def made(cls, registered: Registered) -> NewIntegration:
+    def made(cls, registered: Registered, health: Health | None = None) -> NewIntegration:
         """The view of what the registry just made."""
-        return cls(**_viewed(registered.integration), api_key=registered.api_key, secret=registered.secret)
+        return cls(**_viewed(registered.integration, health), api_key=registered.api_key, secret=registered.secret)
 
 
 class IntegrationPage(ApiModel):
@@ -175,9 +195,9 @@ class IntegrationPage(ApiModel):
 
 
 class CredentialOrder(ApiModel):
-    """Which credential is to be replaced."""
+    """Which credential is to be replaced, or made: a signing key is an Ed25519 key pair for v1a signatures."""
 
-    what: Literal["api_key", "secret"] = Field(description="The one to replace.", examples=["secret"])
+    what: Literal["api_key", "secret", "signing_key"] = Field(description="The one to replace.", examples=["secret"])
     grace_seconds: float = Field(
         default=3600,
         ge=0,
@@ -203,19 +223,29 @@ class NewSecret(ApiModel):
     previous_expires_at: Time | None = Field(description="Until when the old one holds; null: it ended at once.")
 
 
-class NewCredential(RootModel[NewApiKey | NewSecret]):
+class NewSigningKey(ApiModel):
+    """The public part of a new signing key; the gateway keeps the private one."""
+
+    what: Literal["signing_key"] = Field(description="What was replaced.", examples=["signing_key"])
+    public_key: str = Field(description="Verifies the calls' v1a signatures.", examples=["whpk_…"])
+    previous_expires_at: Time | None = Field(description="Until when the old one signs, too; null: there is none.")
+
+
+class NewCredential(RootModel[NewApiKey | NewSecret | NewSigningKey]):
     """The new credential, shown this once."""
 
     @classmethod
-    def made(cls, what: Literal["api_key", "secret"], rotated: Rotated) -> NewCredential:
+    def made(cls, what: Literal["api_key", "secret", "signing_key"], rotated: Rotated) -> NewCredential:
         """The view of what the registry just made."""
         until = None if rotated.previous_expires_at is None else rfc3339(rotated.previous_expires_at)
         if what == "api_key":
             return cls(NewApiKey(what=what, api_key=rotated.value, previous_expires_at=until))
+        if what == "signing_key":
+            return cls(NewSigningKey(what=what, public_key=rotated.value, previous_expires_at=until))
         return cls(NewSecret(what=what, secret=rotated.value, previous_expires_at=until))
 
 
-def _viewed(integration: Integration) -> dict[str, Any]:
+def _viewed(integration: Integration, health: Health | None = None) -> dict[str, Any]:
     return {
         "id": integration.id,
         "name": integration.name,
@@ -224,6 +254,10 @@ def _viewed(integration: Integration) -> dict[str, Any]:
         "envelope": EnvelopeView.of(integration.envelope),
         "health_path": integration.health_path,
         "enabled": integration.enabled,
+        "reply_public_keys": list(integration.reply_public_keys),
+        "signing_public_keys": SigningPublicKey.all_of(integration),
+        "tls": TlsView.of(integration),
+        "health": None if health is None else HealthView.of(health),
         "version": integration.version,
         "created_at": rfc3339(integration.created_at),
         "updated_at": rfc3339(integration.updated_at),

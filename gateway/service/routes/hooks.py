@@ -123,12 +123,13 @@ class HookRoutes:
 
     async def _replace(self, call: Call[ForIntegration, HookSet]) -> Answer:
         integration_id = self._required_scope(call.caller, call.query)
-        hooks = await self._registry.replace_hooks(integration_id, [each.draft() for each in call.body.root])
+        drafts = [each.draft() for each in call.body.root]
+        hooks = await self._registry.replace_hooks(integration_id, drafts, actor=call.caller.actor)
         return Answer(HookPage(items=[self._view(hook) for hook in hooks], next_cursor=None))
 
     async def _create(self, call: Call[ForIntegration, HookRequest]) -> Answer:
         integration_id = self._required_scope(call.caller, call.query)
-        hook = await self._registry.create_hook(integration_id, call.body.draft())
+        hook = await self._registry.create_hook(integration_id, call.body.draft(), actor=call.caller.actor)
         headers = {"location": f"/v1/hooks/{hook.id}", "etag": etag(hook.version)}
         return Answer(self._view(hook), 201, headers)
 
@@ -152,26 +153,35 @@ class HookRoutes:
         hook_id, scope = call.ids["hook_id"], self._scope(call.caller, call.query)
         version = expected_version(call.headers, self._registry.hook(hook_id, integration_id=scope).version)
         return self._told(
-            await self._registry.change_hook(hook_id, call.body.given(), integration_id=scope, version=version)
+            await self._registry.change_hook(
+                hook_id, call.body.given(), integration_id=scope, version=version, actor=call.caller.actor
+            )
         )
 
     async def _remove(self, call: Call[ForIntegration, Nothing]) -> Answer:
         hook_id, scope = call.ids["hook_id"], self._scope(call.caller, call.query)
         version = expected_version(call.headers, self._registry.hook(hook_id, integration_id=scope).version)
-        await self._registry.remove_hook(hook_id, integration_id=scope, version=version)
+        await self._registry.remove_hook(hook_id, integration_id=scope, version=version, actor=call.caller.actor)
         return Answer(status=204)
 
     async def _enable(self, call: Call[ForIntegration, ToEnable]) -> Answer:
         scope = self._scope(call.caller, call.query)
         hook = await self._registry.enable(
-            call.ids["hook_id"], integration_id=scope, lease_seconds=call.body.lease_seconds
+            call.ids["hook_id"],
+            integration_id=scope,
+            lease_seconds=call.body.lease_seconds,
+            actor=call.caller.actor,
         )
         return self._told(hook)
 
     async def _disable(self, call: Call[ForIntegration, ToDisable]) -> Answer:
         scope = self._scope(call.caller, call.query)
         hook = await self._registry.disable(
-            call.ids["hook_id"], integration_id=scope, drain=call.body.drain, reason=call.body.reason
+            call.ids["hook_id"],
+            integration_id=scope,
+            drain=call.body.drain,
+            reason=call.body.reason,
+            actor=call.caller.actor,
         )
         return self._told(hook)
 
@@ -180,6 +190,7 @@ class HookRoutes:
             call.body.choice(),
             integration_id=self._scope(call.caller, call.query),
             lease_seconds=call.body.lease_seconds,
+            actor=call.caller.actor,
         )
         return self._changed(hooks)
 
@@ -189,6 +200,7 @@ class HookRoutes:
             integration_id=self._scope(call.caller, call.query),
             drain=call.body.drain,
             reason=call.body.reason,
+            actor=call.caller.actor,
         )
         return self._changed(hooks)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.model import Integration
-    from gateway.registry import Registry
+    from gateway.registry import Health, HealthMonitor, Registry
 
 __all__ = ["IntegrationRoutes"]
 
@@ -34,10 +34,11 @@ _NO_STORE: Final = {"cache-control": "no-store"}
 
 
 class IntegrationRoutes:
-    """The operations on integrations and their credentials."""
+    """The operations on integrations and their credentials. `health`, where given, says how they are."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, health: HealthMonitor | None = None) -> None:
         self._registry = registry
+        self._health = health
 
     def operations(self) -> Sequence[Operation[Any, Any]]:
         """All of them, described."""
@@ -73,7 +74,7 @@ class IntegrationRoutes:
                 out={204: Out("Removed.", media_type=None)},
             ),
             Operation(
-                "POST", f"{one}/credentials", self._rotate, "rotateCredential", "Replace its API key or secret",
+                "POST", f"{one}/credentials", self._rotate, "rotateCredential", "Replace a credential of its",
                 _TAG, Access.OPERATOR, query=Nothing, body=CredentialOrder, errors=(503,),
                 description="During the grace, old and new hold both: calls carry a signature for each secret.",
                 out={200: Out("The new credential, shown this once.", NewCredential)},
@@ -81,39 +82,52 @@ class IntegrationRoutes:
         )  # fmt: skip
 
     async def _register(self, call: Call[Nothing, IntegrationRequest]) -> Answer:
-        made = await self._registry.register(call.body.draft())
+        made = await self._registry.register(call.body.draft(), actor=call.caller.actor)
         location = f"/v1/integrations/{made.integration.id}"
         headers = {"location": location, "etag": etag(made.integration.version), **_NO_STORE}
-        return Answer(NewIntegration.made(made), 201, headers)
+        return Answer(NewIntegration.made(made, self._health_of(made.integration)), 201, headers)
 
     async def _list(self, call: Call[Paging, Nothing]) -> Answer:
         items, following = page(
             sorted(self._registry.integrations(), key=_place), _place, cursor=call.query.cursor, limit=call.query.limit
         )
-        return Answer(IntegrationPage(items=[IntegrationView.of(each) for each in items], next_cursor=following))
+        return Answer(IntegrationPage(items=[self._view(each) for each in items], next_cursor=following))
 
     async def _read(self, call: Call[Nothing, Nothing]) -> Answer:
         integration = self._registry.integration(call.ids["integration_id"])
-        if is_known(call.headers, integration.version):
+        # The version says nothing of its health, so with that there is always something new to tell.
+        if self._health_of(integration) is None and is_known(call.headers, integration.version):
             return Answer(status=304, headers=_tagged(integration))
-        return Answer(IntegrationView.of(integration), headers=_tagged(integration))
+        return Answer(self._view(integration), headers=_tagged(integration))
 
     async def _change(self, call: Call[Nothing, IntegrationChange]) -> Answer:
         integration_id = call.ids["integration_id"]
         version = expected_version(call.headers, self._registry.integration(integration_id).version)
-        changed = await self._registry.change_integration(integration_id, call.body.given(), version=version)
-        return Answer(IntegrationView.of(changed), headers=_tagged(changed))
+        changed = await self._registry.change_integration(
+            integration_id, call.body.given(), version=version, actor=call.caller.actor
+        )
+        return Answer(self._view(changed), headers=_tagged(changed))
 
     async def _remove(self, call: Call[Nothing, Nothing]) -> Answer:
         integration_id = call.ids["integration_id"]
         version = expected_version(call.headers, self._registry.integration(integration_id).version)
-        await self._registry.remove_integration(integration_id, version=version)
+        await self._registry.remove_integration(integration_id, version=version, actor=call.caller.actor)
         return Answer(status=204)
 
     async def _rotate(self, call: Call[Nothing, CredentialOrder]) -> Answer:
         what = call.body.what
-        rotated = await self._registry.rotate(call.ids["integration_id"], what, grace_seconds=call.body.grace_seconds)
+        rotated = await self._registry.rotate(
+            call.ids["integration_id"], what, grace_seconds=call.body.grace_seconds, actor=call.caller.actor
+        )
         return Answer(NewCredential.made(what, rotated), headers=_NO_STORE)
+
+    def _health_of(self, integration: Integration) -> Health | None:
+        if self._health is None or integration.health_path is None:
+            return None
+        return self._health.of(integration.id)
+
+    def _view(self, integration: Integration) -> IntegrationView:
+        return IntegrationView.of(integration, self._health_of(integration))
 
 
 def _place(integration: Integration) -> tuple[str, str]:

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from gateway.registry import credentials
-
 FULL: dict[str, Any] = {
     "name": "prices",
     "base_url": "https://hooks.example.com/query",
@@ -39,6 +37,10 @@ async def test_registering_answers_the_integration_with_its_credentials_and_wher
         **FULL,
         "envelope": {**FULL["envelope"], "types": ["question", "search"]},
         "id": made["id"],
+        "reply_public_keys": [],
+        "signing_public_keys": [],
+        "tls": None,
+        "health": None,
         "version": 1,
         "created_at": "2026-09-21T14:13:20.250Z",
         "updated_at": "2026-09-21T14:13:20.250Z",
@@ -69,7 +71,7 @@ async def test_credentials_are_shown_only_when_they_are_made(api):
         await api("PATCH", f"/v1/integrations/{made['id']}", {"priority": 1}),
     ):
         assert reply.status == 200
-        for secret in (made["api_key"], made["secret"], credentials.digest(made["api_key"])):
+        for secret in (made["api_key"], made["secret"], api.registry.integration(made["id"]).api_keys[0].digest):
             assert secret.encode() not in reply.body
 
 
