@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway import __version__
+from gateway.cli.audit import audit
 from gateway.cli.completion import completion
 from gateway.cli.configuration import config
 from gateway.cli.demo_command import demo
@@ -21,7 +22,7 @@ from gateway.cli.hooks import hooks
 from gateway.cli.integrations import integrations
 from gateway.cli.options import ControlGroup, Session, examples
 from gateway.cli.serve import serve
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError, StoreSealed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ def program() -> None:
     """
 
 
-for command in (demo, serve, integrations, hooks, config, completion):
+for command in (demo, serve, integrations, hooks, audit, config, completion):
     program.add_command(command)
 
 
@@ -80,7 +81,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _failure(error: Exception) -> click.ClickException:
     if isinstance(error, click.ClickException):
         return error
-    if isinstance(error, ConfigError):
+    if isinstance(error, (ConfigError, StoreSealed)):
         return Misuse(error.detail)
     if isinstance(error, GatewayError):
         return Failure(error.detail)

@@ -40,9 +40,30 @@ def config_file(given: Path | None) -> Path | None:
     return given or (Path(named) if named else None)
 
 
-@click.group(cls=ControlGroup, epilog=examples("gateway config check --config gateway.toml"))
+@click.group(
+    cls=ControlGroup,
+    epilog=examples("gateway config check --config gateway.toml", "gateway config new-key > encryption-key"),
+)
 def config() -> None:
-    """Check the configuration."""
+    """Check the configuration, or make a key for it."""
+
+
+@config.command(
+    "new-key",
+    cls=LocalCommand,
+    epilog=examples("(umask 077; gateway config new-key > encryption-key)"),
+)
+@pass_session
+def new_key(session: Session, /) -> None:
+    """Make a key that secrets are encrypted with.
+
+    Keep it in a file that only the gateway's user can read, and name that in store.encryption_key_file. Without
+    the key, the secrets in the database are lost.
+    """
+    from gateway.stores.sealing import new_encryption_key
+
+    key = new_encryption_key()
+    write({"encryption_key": key}, as_json=session.as_json, otherwise=lambda: click.echo(key))
 
 
 @config.command(
@@ -61,10 +82,11 @@ def check(session: Session, file: Path | None) -> None:
     Each setting that is in effect, its value, and where it comes from. The values
     of keys are not printed. What is wrong is told in one line each, with exit code 2.
     """
-    from gateway.config import describe
+    from gateway.config import describe, encryption_keys
     from gateway.config.sources import EnvironmentSource, TomlSource
 
     settings = load(file)
+    sealing = _sealing(settings, encrypted=encryption_keys(settings.store) is not None)
     toml = TomlSource(config_file(file))
     environment = EnvironmentSource(os.environ, others=OWN_VARIABLES)
     listed = []
@@ -82,9 +104,24 @@ def check(session: Session, file: Path | None) -> None:
     def otherwise() -> None:
         rows = [(str(one["key"]), _words(one["value"]), str(one["source"])) for one in listed]
         write_table(("setting", "value", "from"), rows, empty="")
-        click.echo("\nThe configuration is good.")
+        click.echo(f"\n{_SEALING[sealing]}\nThe configuration is good.")
 
-    write({"settings": listed}, as_json=session.as_json, otherwise=otherwise)
+    write({"settings": listed, "secrets": sealing}, as_json=session.as_json, otherwise=otherwise)
+
+
+_SEALING: Final = {
+    "encrypted": "Secrets in the database are encrypted.",
+    "plain": "Secrets in the database are not encrypted: set store.encryption_key_file (gateway config new-key).",
+    "in memory": "Nothing is kept, so nothing needs to be encrypted.",
+}
+
+
+def _sealing(settings: Settings, *, encrypted: bool) -> str:
+    from gateway.stores import parse_store_url
+
+    if parse_store_url(settings.store.url).path is None:
+        return "in memory"
+    return "encrypted" if encrypted else "plain"
 
 
 def _value(settings: Settings, path: tuple[str, ...]) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 
 def settings_of(run) -> dict:
     assert run.code == 0, run.err
@@ -59,3 +61,54 @@ def test_a_file_that_is_not_there_is_wrong_configuration(gateway):
     refused = gateway("config", "check", "--config", "absent.toml")
     assert refused.code == 2
     assert "absent.toml" in refused.err
+
+
+def test_it_tells_whether_secrets_will_be_encrypted(gateway):
+    assert gateway("config", "check", "--json").json["secrets"] == "plain"
+    assert gateway("config", "check", "--json", GATEWAY_STORE__URL="memory:").json["secrets"] == "in memory"
+    key = gateway("config", "new-key").out.strip()
+    (gateway.directory / "key").write_text(key + "\n")
+    run = gateway("config", "check", GATEWAY_STORE__ENCRYPTION_KEY_FILE="key")
+    assert "Secrets in the database are encrypted." in run.out
+    assert key not in run.out + run.err
+
+
+def test_a_key_that_is_none_is_wrong_configuration_and_not_shown(gateway):
+    (gateway.directory / "key").write_text("not-really-a-key-of-any-kind\n")
+    for variables in (
+        {"GATEWAY_STORE__ENCRYPTION_KEY": "not-really-a-key-of-any-kind"},
+        {"GATEWAY_STORE__ENCRYPTION_KEY_FILE": "key"},
+        {"GATEWAY_STORE__ENCRYPTION_KEY_FILE": "absent"},
+        {"GATEWAY_STORE__PREVIOUS_ENCRYPTION_KEYS": "gwe_" + "A" * 43},
+    ):
+        run = gateway("config", "check", **variables)
+        assert run.code == 2
+        assert "store." in run.err or "GATEWAY_STORE__" in run.err
+        assert "not-really" not in run.out + run.err
+
+
+def test_a_database_whose_key_is_missing_is_not_served_and_not_touched(gateway):
+    key = gateway("config", "new-key", "--json").json["encryption_key"]
+    variables = {"GATEWAY_LISTEN": "127.0.0.1:0", "GATEWAY_CONTROL__LISTEN": "127.0.0.1:0"}
+    process = gateway.start("serve", "--json", GATEWAY_STORE__ENCRYPTION_KEY=key, **variables)
+    try:
+        assert json.loads(process.stdout.readline())["control_url"]
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    before = (gateway.directory / "gateway.db").read_bytes()
+    run = gateway("serve", **variables)
+    assert run.code == 2
+    assert "store.encryption_key_file" in run.err
+    assert "The file was not touched." in run.err
+    assert (gateway.directory / "gateway.db").read_bytes() == before
+
+
+def test_the_audit_log_is_listed(served):
+    made = served("integrations", "register", "audited", "https://hooks.example.com", "--json").json
+    listed = served("audit", "--integration", made["id"])
+    assert listed.code == 0
+    assert "integration.registered  audited  operator" in listed.out
+    assert served("audit", "-i", made["id"], "--json").json["items"][0]["who"]["kind"] == "operator"
+    assert served("audit", "--since", "yesterday").code == 1
+    assert "Nothing that fits was changed." in served("audit", "--who", "nobody").out

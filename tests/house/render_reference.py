@@ -64,10 +64,11 @@ def metrics():
 
     rows = []
     for collector in GatewayMetrics()._registry._collector_to_names:
-        (metric,) = collector.collect()
-        name = metric.name + ("_total" if metric.type == "counter" else "")
-        labels = ", ".join(f"`{label}`" for label in vars(collector)["_labelnames"])
-        rows.append((f"`{name}`", metric.type, labels, metric.documentation))
+        for metric in collector.collect():
+            name = metric.name + ("_total" if metric.type == "counter" else "")
+            names = vars(collector)["_labelnames"] if "_labelnames" in vars(collector) else metric._labelnames
+            labels = ", ".join(f"`{label}`" for label in names)
+            rows.append((f"`{name}`", metric.type, labels, metric.documentation))
     return table(("metric", "kind", "labels", "meaning"), sorted(rows))
 
 

@@ -1,0 +1,129 @@
+"""No call reaches what is another integration's: a table made from the API's own description.
+
+Each place of an operation that takes an id gets the id of another integration's thing. An operation with a
+place that this test does not know fails it, so that no new one is forgotten.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.observe.metrics import GatewayMetrics
+from gateway.registry import Registry, RegistryRules
+from gateway.registry.credentials import ApiKeys
+from gateway.service.control import control_document, control_operations
+from gateway.stores import AuditQuery
+from gateway.stores.memory import MemoryStore
+from gateway.transport import AddressGuard
+
+
+def document():
+    registry = Registry(MemoryStore(), RegistryRules(AddressGuard()), None, lambda: 0.0, ApiKeys(b""))
+    return control_document(control_operations(registry, metrics=GatewayMetrics(), pipeline=object()))
+
+
+DOCUMENT = document()
+IDS = {"integration_id": "integration", "hook_id": "hook"}
+# Query parameters that name something by its id, and those that do not.
+NAMING = {"integration": "integration", "hook": "hook"}
+OTHER = {"limit", "cursor", "who", "since", "until"}
+# Members of bodies that hold ids.
+ID_MEMBERS = {"ids"}
+
+
+def resolved(schema):
+    while "$ref" in schema:
+        schema = DOCUMENT["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    return schema
+
+
+def example(schema, found):
+    """A value that fits the schema; every member that holds ids holds the victim's."""
+    examples = schema.get("examples")
+    schema = resolved(schema)
+    if schema.get("type") == "object" and "properties" in schema:
+        return {
+            name: found if name in ID_MEMBERS else example(member, found)
+            for name, member in schema["properties"].items()
+            if name in schema.get("required", ()) or name in ID_MEMBERS
+        }
+    if schema.get("type") == "array" and "items" in schema and not examples:
+        return [example(schema["items"], found)]
+    examples = examples or schema.get("examples")
+    if examples:
+        return examples[0]
+    if "const" in schema or "enum" in schema:
+        return schema.get("const") or schema["enum"][0]
+    return {"string": "x", "integer": 1, "boolean": True}.get(schema.get("type"))
+
+
+def cases():
+    for path, methods in DOCUMENT["paths"].items():
+        for method, told in methods.items():
+            if not told["security"]:
+                continue
+            parameters = [p for p in told["parameters"] if p["in"] in ("path", "query")]
+            content = told.get("requestBody", {}).get("content", {})
+            body = next(iter(content.values()), {}).get("schema")
+            members = set(resolved(body).get("properties", ())) & ID_MEMBERS if body else set()
+            places = [p["name"] for p in parameters if p["in"] == "path" or p["name"] in NAMING] + sorted(members)
+            for place in places:
+                yield pytest.param(path, method.upper(), place, body, id=f"{method.upper()} {path} {place}")
+
+
+CASES = list(cases())
+
+
+def test_every_place_that_could_take_an_id_is_known_here():
+    for path, methods in DOCUMENT["paths"].items():
+        for told in methods.values():
+            for parameter in told["parameters"]:
+                known = IDS if parameter["in"] == "path" else {*NAMING, *OTHER}
+                assert parameter["in"] == "header" or parameter["name"] in known, (path, parameter["name"])
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        for member in schema.get("properties", ()):
+            views = name.endswith(("View", "Page", "NewIntegration", "NewApiKey", "NewSecret", "HooksChanged"))
+            assert views or not member.endswith(("_id", "_ids")), (name, member)
+
+
+def test_the_table_is_not_empty():
+    assert {case.values[2] for case in CASES} >= {"integration_id", "hook_id", "integration", "ids"}
+    assert len(CASES) >= 18
+
+
+@pytest.mark.parametrize(("path", "method", "place", "body"), CASES)
+async def test_the_ids_of_another_integration_reach_nothing(api, path, method, place, body):
+    mine, theirs = await api.integration("mine"), await api.integration("theirs-that-nobody-sees")
+    me, them = api.as_(mine["api_key"]), api.as_(theirs["api_key"])
+    my_hook, their_hook = await me.hook("own"), await them.hook("theirs-too")
+    foreign = {"integration": theirs["id"], "hook": their_hook["id"]}
+    own = {"integration": mine["id"], "hook": my_hook["id"]}
+
+    def filled(foreign):
+        there = path
+        for name, kind in IDS.items():
+            there = there.replace(f"{{{name}}}", (foreign if name == place else own)[kind])
+        params = {place: foreign[NAMING[place]]} if place in NAMING else None
+        sent = example(body, [foreign["hook"]] if place in ID_MEMBERS else [own["hook"]]) if body else None
+        return there, sent, params
+
+    there, sent, params = filled(foreign)
+    before, log = await api.store.load(), await api.store.audit(AuditQuery())
+    reply = await me(method, there, sent, params=params)
+    assert await api.store.load() == before
+    assert await api.store.audit(AuditQuery()) == log
+    assert "theirs" not in reply.body.decode()
+    if reply.status == 200:  # a list, narrowed by a criterion that nothing of one's own fits
+        assert reply.json["items"] == []
+    else:
+        assert reply.status in {403, 404}, reply.body
+    # Indistinguishable from an id that never was.
+    nobodys = {kind: value[:-4] + "0000" for kind, value in foreign.items()}
+    there, sent, params = filled(nobodys)
+    unknown = await me(method, there, sent, params=params)
+    assert unknown.status == reply.status
+    if unknown.json and reply.json and "detail" in reply.json:
+        shown = reply.json["detail"]
+        for kind, value in foreign.items():
+            shown = shown.replace(value, nobodys[kind])
+        assert shown == unknown.json["detail"]
