@@ -1,7 +1,7 @@
 """A hook that answers as fast as Python can: a fixed reply per path, in a process of its own.
 
-`/204` answers 204; `/bytes/N` answers 200 with a JSON document of N bytes. `python -m benchmarks.hook_server`
-prints the port it listens on and serves until its standard input is closed.
+`/204` answers 204; `/bytes/N` answers 200 with a JSON document of N bytes; `/hang` never answers.
+`python -m benchmarks.hook_server` prints the port it listens on and serves until its standard input is closed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ NO_CONTENT: Final = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 def reply_for(path: bytes) -> bytes:
     """The whole reply, head and body, for a path."""
+    if path == b"/hang":
+        return b""
     if not path.startswith(b"/bytes/"):
         return NO_CONTENT
     body = json_document(int(path.removeprefix(b"/bytes/")), "after")

@@ -17,6 +17,7 @@ from gateway.wire import signature
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from gateway.pipeline import Protections
     from gateway.transport import Transport
 
 PER_INTEGRATION: Final = 1_000
@@ -65,7 +66,7 @@ async def registry_of(count: int, *, port: int = 80, path: str = "/204") -> Asyn
         yield registry
 
 
-def chain_of(registry: Registry, transport: Transport) -> HookChain:
+def chain_of(registry: Registry, transport: Transport, protections: Protections | None = None) -> HookChain:
     """The chain as the gateway composes it: signatures, guards and metrics on."""
-    guard = HookGuard(HookCaller(transport, CallSettings()), gone=registry.report_gone)
+    guard = HookGuard(HookCaller(transport, CallSettings()), protections, gone=registry.report_gone)
     return HookChain(registry.present, guard, observer=GatewayMetrics())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.observe.log import get_logger
 from gateway.resilience.breaker import Breaker, BreakerSettings, BreakerState
-from gateway.resilience.bulkhead import Bulkhead
+from gateway.resilience.bulkhead import Bulkhead, try_enter_both
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,12 +66,7 @@ class Protection:
 
     def try_enter(self) -> bool:
         """Take a place for one call if there is one at once; `leave` gives it back."""
-        if not self.bulkhead.try_enter():
-            return False
-        if self._total.try_enter():
-            return True
-        self.bulkhead.leave()
-        return False
+        return try_enter_both(self.bulkhead, self._total)
 
     async def enter(self, deadline: float) -> bool:
         """The same, waiting until `deadline` (loop time): first for the hook's own place, then for one among all."""

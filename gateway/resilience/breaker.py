@@ -10,7 +10,7 @@ from __future__ import annotations
 import random as _random
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.resilience.window import SlidingWindow
 
@@ -26,6 +26,12 @@ class BreakerState(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
+
+
+# To find a member through its class takes longer than everything else that is done for a call that goes well.
+_CLOSED: Final = BreakerState.CLOSED
+_OPEN: Final = BreakerState.OPEN
+_HALF_OPEN: Final = BreakerState.HALF_OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ class Breaker:
         self._random = random
         self._on_change = on_change
         self._window = SlidingWindow(settings.window)
-        self._state = BreakerState.CLOSED
+        self._state = _CLOSED
         self._ticket = 1  # one more with each change of the state
         self._since: float | None = None
         self._why: str | None = None
@@ -122,18 +128,18 @@ class Breaker:
 
     def enter(self) -> int | None:
         """A ticket for one call, or `None` if none may be made now."""
-        if self._state is BreakerState.CLOSED:
+        if self._state is _CLOSED:
             return self._ticket
         return self._enter_to_probe()
 
     def _enter_to_probe(self) -> int | None:
-        if self._state is BreakerState.OPEN:
+        if self._state is _OPEN:
             if self._clock() < self._until:
                 return None
             if not self._settings.enabled:
-                self._change(BreakerState.CLOSED, "the pause has ended")
+                self._change(_CLOSED, "the pause has ended")
                 return self._ticket
-            self._change(BreakerState.HALF_OPEN, "its open time has ended")
+            self._change(_HALF_OPEN, "its open time has ended")
         if self._probing + self._passed >= self._settings.probes:
             return None
         self._probing += 1
@@ -141,7 +147,7 @@ class Breaker:
 
     def admits(self, ticket: int) -> bool:
         """Whether the call with this ticket, which has waited since it entered, may still be made."""
-        return ticket == self._ticket or self._state is BreakerState.CLOSED
+        return ticket == self._ticket or self._state is _CLOSED
 
     # ------------------------------------------------------------ after a call
 
@@ -149,51 +155,47 @@ class Breaker:
         """The call has ended: it failed or not, and was slow or not."""
         if ticket != self._ticket:
             return
-        if self._state is BreakerState.HALF_OPEN:
+        if self._state is _HALF_OPEN:
             self._probed(failed=failed, slow=slow)
         elif self._settings.enabled:
-            window, settings = self._window, self._settings
-            window.add(self._clock(), failed=failed, slow=slow)
-            if (failed or slow) and window.calls >= settings.min_calls:
-                if window.failed >= settings.failure_rate * window.calls:
-                    self._open(f"{window.failed} of {window.calls} calls failed within {settings.window:g} s")
-                elif window.slow >= settings.slow_rate * window.calls:
-                    self._open(f"{window.slow} of {window.calls} calls were slow within {settings.window:g} s")
+            self._window.add(self._clock(), failed, slow)
+            if failed or slow:
+                self._judge()
 
     def pause(self, ticket: int, seconds: float) -> None:
         """The callee asked not to be called for `seconds`: open until then, at most for `max_open_seconds`."""
         now = self._clock()
         until = now + min(seconds, self._settings.max_open_seconds)
-        if self._state is BreakerState.OPEN:
+        if self._state is _OPEN:
             self._until = max(self._until, until)
         elif ticket == self._ticket:
-            if self._state is BreakerState.HALF_OPEN:
+            if self._state is _HALF_OPEN:
                 self._trips += 1
                 until = max(until, now + self._open_time())
             self._until = until
-            self._change(BreakerState.OPEN, f"it asked for a pause of {seconds:g} s")
+            self._change(_OPEN, f"it asked for a pause of {seconds:g} s")
 
     def withdraw(self, ticket: int) -> None:
         """The call was given up, or says nothing about the callee."""
-        if ticket == self._ticket and self._state is BreakerState.HALF_OPEN:
+        if ticket == self._ticket and self._state is _HALF_OPEN:
             self._probing -= 1
 
     def reset(self) -> None:
         """Close and forget everything; calls in flight say nothing any more."""
         self._trips = 0
-        if self._state is BreakerState.CLOSED:
+        if self._state is _CLOSED:
             self._ticket += 1
             self._window.clear()
         else:
-            self._change(BreakerState.CLOSED, "it was reset")
+            self._change(_CLOSED, "it was reset")
 
     # ------------------------------------------------------------ how it stands
 
     @property
     def state(self) -> BreakerState:
         """The state that the next call would meet."""
-        if self._state is BreakerState.OPEN and self._clock() >= self._until:
-            return BreakerState.HALF_OPEN if self._settings.enabled else BreakerState.CLOSED
+        if self._state is _OPEN and self._clock() >= self._until:
+            return _HALF_OPEN if self._settings.enabled else _CLOSED
         return self._state
 
     def view(self) -> BreakerView:
@@ -208,10 +210,19 @@ class Breaker:
             calls=window.calls,
             failure_rate=window.failed / window.calls if window.calls else 0.0,
             slow_rate=window.slow / window.calls if window.calls else 0.0,
-            next_probe_at=self._until if state is BreakerState.OPEN else None,
+            next_probe_at=self._until if state is _OPEN else None,
         )
 
     # ------------------------------------------------------------ changes
+
+    def _judge(self) -> None:
+        window, settings = self._window, self._settings
+        if window.calls < settings.min_calls:
+            return
+        if window.failed >= settings.failure_rate * window.calls:
+            self._open(f"{window.failed} of {window.calls} calls failed within {settings.window:g} s")
+        elif window.slow >= settings.slow_rate * window.calls:
+            self._open(f"{window.slow} of {window.calls} calls were slow within {settings.window:g} s")
 
     def _probed(self, *, failed: bool, slow: bool) -> None:
         self._probing -= 1
@@ -220,15 +231,15 @@ class Breaker:
             return
         self._passed += 1
         if self._passed >= self._settings.probes:
-            self._change(BreakerState.CLOSED, "the probes went well")
+            self._change(_CLOSED, "the probes went well")
 
     def _open(self, why: str) -> None:
         now = self._clock()
-        if self._state is BreakerState.CLOSED and now - (self._since or 0.0) >= self._settings.window:
+        if self._state is _CLOSED and now - (self._since or 0.0) >= self._settings.window:
             self._trips = 0
         self._trips += 1
         self._until = now + self._open_time()
-        self._change(BreakerState.OPEN, why)
+        self._change(_OPEN, why)
 
     def _open_time(self) -> float:
         settings = self._settings
@@ -240,7 +251,7 @@ class Breaker:
         self._ticket += 1
         self._since, self._why = self._clock(), why
         self._probing = self._passed = 0
-        if new is not BreakerState.OPEN:  # while it is open, the figures tell why it is
+        if new is not _OPEN:  # while it is open, the figures tell why it is
             self._window.clear()
         if self._on_change is not None:
             self._on_change(old, new, why)

@@ -68,7 +68,8 @@ class Bulkhead:
     def leave(self) -> None:
         """Give the place back."""
         self.in_use -= 1
-        self._let_in()
+        if self._waiters:
+            self._let_in()
 
     def resize(self, limit: int) -> None:
         """Change the limit. Who is in stays in, also if that is more than `limit` now."""
@@ -91,3 +92,13 @@ class Bulkhead:
         self._waiters.pop(waiter, None)
         if not waiter.done():
             waiter.set_result(False)
+
+
+def try_enter_both(one: Bulkhead, other: Bulkhead) -> bool:
+    """Enter both if each has a free place that nobody waits for, else neither."""
+    # Looked into rather than asked: this is done for every call.
+    if one.in_use >= one._limit or other.in_use >= other._limit or one._waiters or other._waiters:  # noqa: SLF001
+        return False
+    one.in_use += 1
+    other.in_use += 1
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Final
 
@@ -16,21 +17,20 @@ class SlidingWindow:
     go back from one call to the next.
     """
 
-    __slots__ = ("_per_second", "_slots", "calls", "failed", "slow")
+    __slots__ = ("_ends", "_per_second", "_slot", "_slots", "calls", "failed", "slow")
 
     def __init__(self, seconds: float) -> None:
         self._per_second = SLOTS / seconds
         self._slots: deque[list[int]] = deque()  # each: its number, calls, failed, slow
+        self._slot = [0, 0, 0, 0]  # the last of them
+        self._ends = -math.inf
         self.calls = self.failed = self.slow = 0
 
-    def add(self, now: float, *, failed: bool, slow: bool) -> None:
+    def add(self, now: float, failed: bool, slow: bool) -> None:  # noqa: FBT001  by position: it is called for each call
         """Count one call that ended at `now`."""
-        number = int(now * self._per_second)
-        slots = self._slots
-        if not slots or slots[-1][0] != number:
-            self._forget(number)
-            slots.append([number, 0, 0, 0])
-        slot = slots[-1]
+        if now >= self._ends:
+            self._begin(now)
+        slot = self._slot
         slot[1] += 1
         self.calls += 1
         if failed:
@@ -47,7 +47,15 @@ class SlidingWindow:
     def clear(self) -> None:
         """Forget everything."""
         self._slots.clear()
+        self._ends = -math.inf
         self.calls = self.failed = self.slow = 0
+
+    def _begin(self, now: float) -> None:
+        number = int(now * self._per_second)
+        self._forget(number)
+        self._slot = [number, 0, 0, 0]
+        self._slots.append(self._slot)
+        self._ends = (number + 1) / self._per_second
 
     def _forget(self, number: int) -> None:
         slots = self._slots

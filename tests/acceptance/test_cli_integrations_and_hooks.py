@@ -184,3 +184,16 @@ def test_a_key_file_is_read(served, tmp_path):
 def test_common_options_may_stand_before_the_command(served):
     assert isinstance(served("--json", "hooks", "list").json["items"], list)
     assert isinstance(served("hooks", "--json", "list").json["items"], list)
+
+
+def test_a_hook_is_told_how_much_it_takes_and_its_breaker_is_shown_and_reset(as_integration):
+    options = ("--max-concurrency", "20", "--on-overload", "skip", "--retry")
+    made = as_integration("hooks", "create", "busy", "/busy", *options, "--json").json
+    assert (made["max_concurrency"], made["on_overload"], made["retry"]) == (20, "skip", True)
+    changed = as_integration("hooks", "change", "busy", "--default-concurrency", "--no-retry", "--json").json
+    assert (changed["max_concurrency"], changed["on_overload"], changed["retry"]) == (None, "skip", False)
+    for reset in ((), ("--reset",)):
+        shown = as_integration("hooks", "breaker", "busy", *reset, "--json").json
+        assert (shown["state"], shown["calls"], shown["next_probe_at"]) == ("closed", 0, None)
+    assert "closed" in as_integration("hooks", "breaker", "busy").out
+    assert as_integration("hooks", "breaker", "nobody").code == 1
