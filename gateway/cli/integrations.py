@@ -9,6 +9,7 @@ import click
 from gateway.cli.lookup import find_integration
 from gateway.cli.options import ControlCommand, ControlGroup, Session, confirm, examples, pass_session, seconds
 from gateway.cli.output import said, write, write_facts, write_table
+from gateway.cli.security_options import security_facts, security_of, security_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -104,21 +105,22 @@ def show(session: Session, /, integration: str) -> None:
 @click.option("--priority", type=int, help="Higher runs first; 0 by default.")
 @click.option("--health-path", help="An absolute path that answers health checks.")
 @_envelope_options
+@security_options
 @pass_session
 def register(
-    session: Session, /, name: str, base_url: str, priority: int | None, health_path: str | None, **envelope: Any
+    session: Session, /, name: str, base_url: str, priority: int | None, health_path: str | None, **given: Any
 ) -> None:
     """Register an integration server.
 
     Its API key and its signing secret are shown this once. Without --type, --capability or --tenant its
     hooks may serve all of them.
     """
-    body: dict[str, Any] = {"name": name, "base_url": base_url}
+    body: dict[str, Any] = {"name": name, "base_url": base_url, **security_of(given)}
     if priority is not None:
         body["priority"] = priority
     if health_path is not None:
         body["health_path"] = health_path
-    if ceiling := _envelope(envelope):
+    if ceiling := _envelope(given):
         body["envelope"] = ceiling
     made = session.client().call("POST", "/v1/integrations", body=body)
 
@@ -144,10 +146,13 @@ def register(
 @click.option("--priority", type=int, help="Higher runs first.")
 @click.option("--health-path", help='An absolute path; "" for none.')
 @_envelope_options
+@security_options
 @click.option("--any-type", is_flag=True, help="Its hooks may serve every type.")
 @click.option("--any-capability", is_flag=True, help="… every capability.")
 @click.option("--any-tenant", is_flag=True, help="… every tenant.")
 @click.option("--no-max-timeout", is_flag=True, help="No time limit below the gateway's own.")
+@click.option("--no-reply-public-keys", is_flag=True, help="No Ed25519 key for its replies.")
+@click.option("--no-tls", is_flag=True, help="Connections are secured as those to all others.")
 @click.option("--if-version", type=int, help="Only if this is still its version, as `show` tells it.")
 @pass_session
 def change(
@@ -158,6 +163,8 @@ def change(
     any_capability: bool,
     any_tenant: bool,
     no_max_timeout: bool,
+    no_reply_public_keys: bool,
+    no_tls: bool,
     if_version: int | None,
     **given: Any,
 ) -> None:
@@ -166,6 +173,12 @@ def change(
     A narrower envelope holds for its hooks at once.
     """
     body = {name: value for name in ("name", "base_url", "priority") if (value := given.pop(name)) is not None}
+    body |= security_of(given)
+    for name, taken_away, nothing in (("reply_public_keys", no_reply_public_keys, []), ("tls", no_tls, None)):
+        if taken_away:
+            if name in body:
+                raise click.UsageError(f"Give either a value for {name} or the option that clears it, not both.")
+            body[name] = nothing
     health_path = given.pop("health_path")
     if health_path is not None:
         body["health_path"] = health_path or None
@@ -233,19 +246,22 @@ def remove(session: Session, /, integration: str, yes: bool) -> None:
 @integrations.command(
     cls=ControlCommand,
     epilog=examples(
-        "gateway integrations rotate prices api_key", "gateway integrations rotate prices secret --grace 1h"
+        "gateway integrations rotate prices api_key",
+        "gateway integrations rotate prices secret --grace 1h",
+        "gateway integrations rotate prices signing_key",
     ),
 )
 @click.argument("integration")
-@click.argument("what", type=click.Choice(["api_key", "secret"]))
+@click.argument("what", type=click.Choice(["api_key", "secret", "signing_key"]))
 @click.option(
     "--grace", default="1d", callback=seconds, show_default=True, help="How long the old one holds too: 90s, 15m, 2h."
 )
 @pass_session
 def rotate(session: Session, /, integration: str, what: str, grace: float) -> None:
-    """Make a new API key or signing secret.
+    """Make a new API key, signing secret or signing key.
 
-    Old and new hold during the grace.
+    Old and new hold during the grace. A signing key is an Ed25519 key pair: the gateway signs with the private
+    key, the integration server verifies with the public one.
     """
     client = session.client()
     found = find_integration(client, integration)
@@ -254,7 +270,10 @@ def rotate(session: Session, /, integration: str, what: str, grace: float) -> No
 
     def otherwise() -> None:
         write_facts({name: str(value) for name, value in made.items() if value is not None})
-        click.echo(f"\nGive the {what} to the integration server; it is not shown again.")
+        if what == "signing_key":
+            click.echo("\nGive the public key to the integration server; it is no secret.")
+        else:
+            click.echo(f"\nGive the {what} to the integration server; it is not shown again.")
 
     write(made, as_json=session.as_json, otherwise=otherwise)
 
@@ -265,6 +284,8 @@ def facts_of(integration: Mapping[str, Any]) -> dict[str, str]:
     for name, value in integration.items():
         if name == "envelope":
             facts |= {f"envelope.{part}": said(v, none=_none(part)) for part, v in value.items()}
+        elif (told := security_facts(name, value)) is not None:
+            facts |= told
         elif name not in {"api_key", "secret"}:
             facts[name] = said(value)
     return facts

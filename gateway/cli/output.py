@@ -78,7 +78,7 @@ def _fitting(columns: Sequence[str], rows: Sequence[Sequence[str]], spare: Seque
 
 
 _SAYS_NOTHING = {"", "-", "any"}
-_STYLES = {"enabled": "green", "disabled": "yellow"}
+_STYLES = {"enabled": "green", "disabled": "yellow", "suspended": "red"}
 
 
 def write_facts(facts: Mapping[str, str]) -> None:
