@@ -20,6 +20,7 @@ __all__ = ["FamiliarHead"]
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,10})(?=\r\n)", re.IGNORECASE)
 _MOST_DIGITS: Final = 10
+_END: Final = b"\r\n\r\n"
 
 
 class FamiliarHead:
@@ -38,8 +39,10 @@ class FamiliarHead:
 
     @classmethod
     def learn(cls, data: bytes, response: Response, limits: Limits) -> FamiliarHead | None:
-        """Learn from `data`, which was exactly the whole of `response`, its body neither chunked nor encoded."""
+        """Learn from `data`, which was the whole of `response` in one piece, its body neither chunked nor encoded."""
         head = data[: len(data) - response.received]
+        if data.find(_END) + len(_END) != len(head):
+            return None  # line ends follow the reply; the parser passes over them, so they were not noticed before
         match = _LENGTH.search(head)
         if match is not None:
             return cls(head[: match.start(1)], head[match.end(1) :], response, limits)

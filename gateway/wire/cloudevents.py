@@ -41,8 +41,14 @@ def _to_the_second(seconds: int) -> str:
 
 
 def header_value(text: str) -> str:
-    """`text` as the value of a `ce-` header."""
-    return text if _PLAIN.match(text) else quote(text, safe=_SAFE)
+    """`text` as the value of a `ce-` header. Raises `TypeError` if it has bytes in it that were no UTF-8."""
+    if _PLAIN.match(text):
+        return text
+    try:
+        return quote(text, safe=_SAFE)
+    except UnicodeEncodeError:
+        msg = "str is not valid UTF-8: surrogates not allowed"
+        raise TypeError(msg) from None
 
 
 class QueryEvent:

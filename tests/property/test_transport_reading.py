@@ -103,3 +103,14 @@ def test_a_reply_with_a_length_is_read_exactly_also_when_its_head_is_familiar(bo
     assert outcome[2] == [("server", "s"), ("content-length", str(len(body))), ("x-after", "y")]
     assert outcome[3:] == (body, len(body))
     assert reader.keep or extra
+
+
+def test_line_ends_behind_a_reply_are_no_part_of_the_next_one():
+    """The parser passes over them; a head that was learned with some of the body in it would shift later bodies."""
+    reader = new_reader()
+    first, second = (
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n12345\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n12999\r\n",
+    )
+    assert read(reader, first, [])[3] == b"12345"
+    assert read(reader, second, [])[3] == b"12999"

@@ -131,3 +131,11 @@ def test_a_depth_that_is_none_counts_as_none(value: str | None, depth: int) -> N
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
     assert retry_after.seconds(value, 1_700_000_000) == seconds
+
+
+def test_a_header_that_was_no_utf_8_is_refused_in_both_forms_alike():
+    event = QueryEvent(Query(type="search", id="q", tenant="caf\udce9"), "/gateway")
+    with pytest.raises(TypeError, match="UTF-8"):
+        event.structured("msg_1", "hk_1", 0.0, Result(b"{}"))
+    with pytest.raises(TypeError, match="UTF-8"):
+        event.binary("msg_1", "hk_1", 0.0)

@@ -182,3 +182,21 @@ def test_a_patch_of_a_few_thousand_operations_and_some_copies_is_applied() -> No
     operations += [{"op": "copy", "from": "/rows/1/x~1y", "path": f"/rows/{n}/z"} for n in range(2_000)]
     patched = apply_json_patch({"rows": [{} for _ in range(2_000)]}, operations)
     assert patched["rows"][7] == {"x/y": 7, "z": 1}
+
+
+@pytest.mark.parametrize(
+    ("operation", "why"),
+    [
+        (b'{"op":"test","path":"/total","value":"secret-of-the-patch"}', "is a test, and it failed"),
+        (b'{"op":"remove","path":"/secret-of-the-patch"}', "has a path that is not in the document"),
+        (b'{"op":"add","path":"/rows/secret-of-the-patch/x","value":1}', "has a path that is not in the document"),
+        (b'{"op":"secret-of-the-patch","path":"/rows"}', "is none of RFC 6902"),
+    ],
+)
+def test_why_a_patch_does_not_fit_is_said_without_quoting_the_patch_or_the_document(operation, why):
+    with pytest.raises(ReplyUnusable) as caught:
+        after(200, PATCH, b'[{"op":"test","path":"/rows/0","value":1},' + operation + b"]")
+    assert why in caught.value.detail
+    assert "operation 1" in caught.value.detail
+    assert "secret" not in caught.value.detail
+    assert "1234567" not in caught.value.detail
