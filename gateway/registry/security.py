@@ -90,6 +90,7 @@ def security_errors(draft: IntegrationDraft | Integration) -> Iterable[FieldErro
         return
     if not draft.base_url.lower().startswith("https:"):
         yield FieldError("/tls", "is of no use with a base_url that is not https")
+        yield FieldError("/base_url", "must be https, for the integration has TLS settings; take those away first")
     try:
         profile = _profile(draft)
     except ValueError:

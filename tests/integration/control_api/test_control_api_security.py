@@ -143,6 +143,10 @@ async def test_tls_settings_with_plain_http_are_refused(api):
     reply = await register(api, base_url="http://hooks.example.com", tls={"ca_pem": CA})
     assert reply.status == 422
     assert "/tls" in [error["field"] for error in reply.json["errors"]]
+    made = (await register(api, tls={"ca_pem": CA})).json
+    reply = await api("PATCH", f"/v1/integrations/{made['id']}", {"base_url": "http://hooks.example.com"})
+    assert reply.status == 422
+    assert any("take those away first" in error["detail"] for error in reply.json["errors"])
 
 
 async def test_without_health_checks_an_integration_has_no_health(api):
