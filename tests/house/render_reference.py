@@ -66,7 +66,7 @@ def metrics():
     for collector in GatewayMetrics()._registry._collector_to_names:
         for metric in collector.collect():
             name = metric.name + ("_total" if metric.type == "counter" else "")
-            names = vars(collector)["_labelnames"] if "_labelnames" in vars(collector) else metric._labelnames
+            names = vars(collector).get("_labelnames") or vars(metric).get("_labelnames", ())
             labels = ", ".join(f"`{label}`" for label in names)
             rows.append((f"`{name}`", metric.type, labels, metric.documentation))
     return table(("metric", "kind", "labels", "meaning"), sorted(rows))

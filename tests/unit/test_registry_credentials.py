@@ -13,6 +13,18 @@ from gateway.registry.credentials import ApiKeys, new_api_key, place_of_digest, 
 PEPPER = bytes(range(32))
 
 
+def counting_scrypt(monkeypatch):
+    """The cost of each slow hash from now on."""
+    costs, real = [], hashlib.scrypt
+
+    def counted(*args, **kwargs):
+        costs.append(kwargs["n"])
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(hashlib, "scrypt", counted)
+    return costs
+
+
 @asynccontextmanager
 async def made(pepper=PEPPER, **more):
     keys = ApiKeys(pepper, log2_cost=4, **more)
@@ -54,9 +66,7 @@ async def test_without_the_pepper_a_digest_recognises_nothing():
 
 
 async def test_an_unknown_place_is_answered_by_the_same_work_as_a_wrong_secret(monkeypatch):
-    work = []
-    real = hashlib.scrypt
-    monkeypatch.setattr(hashlib, "scrypt", lambda *a, **k: work.append(k["n"]) or real(*a, **k))
+    work = counting_scrypt(monkeypatch)
     async with made() as keys:
         digest = await keys.digest(new_api_key())
         work.clear()
@@ -68,11 +78,10 @@ async def test_an_unknown_place_is_answered_by_the_same_work_as_a_wrong_secret(m
 
 
 async def test_a_key_that_was_right_is_not_hashed_slowly_again_but_one_that_was_wrong_is(monkeypatch):
-    key, work = new_api_key(), []
+    key = new_api_key()
     async with made() as keys:
         digest = await keys.digest(key)
-        real = hashlib.scrypt
-        monkeypatch.setattr(hashlib, "scrypt", lambda *a, **k: work.append(1) or real(*a, **k))
+        work = counting_scrypt(monkeypatch)
         assert all([await keys.is_key_of(key, digest) for _ in range(5)])
         assert len(work) == 1
         for _ in range(3):
