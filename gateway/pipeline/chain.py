@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gateway.errors import HookFailed, QueryRejected
@@ -67,8 +68,8 @@ class HookChain:
     async def _run(self, query: Query, result: Result, hooks: tuple[BoundHook, ...]) -> Answer:
         settings, guard = self._settings, self._guard
         time = asyncio.get_running_loop().time
-        started = time()
-        deadline = started + settings.budget
+        begun = perf_counter()
+        deadline = time() + settings.budget
         event = QueryEvent(query, settings.source)
         outcomes: list[Outcome] = []
         for hook in hooks:
@@ -98,7 +99,7 @@ class HookChain:
         finally:
             for hook in left:
                 hook.in_flight.leave()
-            seconds = time() - started
+            seconds = perf_counter() - begun
             self._tell(self._observer.chain_finished, seconds)
         return Answer(result, tuple(outcomes), None, seconds * 1000)
 

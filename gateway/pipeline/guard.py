@@ -6,6 +6,7 @@ A call passes its hook's breaker, then takes a place in the bulkheads, then is m
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import CallError, ConnectFailed, ReplyUnusable, TimedOut
@@ -62,19 +63,19 @@ class HookGuard:
         result is the very object given unless the hook changed it. Only cancellation gets through.
         """
         time = asyncio.get_running_loop().time
-        started = time()
+        begun = perf_counter()  # the loop's clock may tick in whole milliseconds
         protection = self._protections.of(hook)
         breaker = protection.breaker
         ticket = breaker.enter()
         if ticket is None:
             return result, self._not_called(hook, breaker), None
-        deadline = min(started + hook.timeout, chain_deadline)
+        deadline = min(time() + hook.timeout, chain_deadline)
         if not protection.try_enter():
             refusal = await self._wait(hook, protection, breaker, ticket, deadline)
             if refusal is not None:
-                return result, self._outcome(hook, Status.FAILED, refusal, waited=time() - started), None
+                return result, self._outcome(hook, Status.FAILED, refusal, waited=perf_counter() - begun), None
         try:
-            return await self._called(hook, query, event, result, started, deadline, protection, breaker, ticket)
+            return await self._called(hook, query, event, result, begun, deadline, protection, breaker, ticket)
         except BaseException:
             breaker.withdraw(ticket)
             raise
@@ -106,7 +107,7 @@ class HookGuard:
         query: Query,
         event: QueryEvent,
         result: Result,
-        started: float,
+        begun: float,
         deadline: float,
         protection: Protection,
         breaker: Breaker,
@@ -160,7 +161,7 @@ class HookGuard:
             hook_id=hook.hook_id,
             integration_id=hook.integration_id,
             generation=hook.generation,
-            milliseconds=(ended - started) * 1000,
+            milliseconds=(perf_counter() - begun) * 1000,
             bytes_out=seen.sent,
             bytes_in=seen.received,
             changed=after is not result,
