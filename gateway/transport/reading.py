@@ -143,6 +143,7 @@ class ResponseReader:
     def close(self) -> None:
         """Let go of the parser, which holds this object's methods, and of what was read."""
         self._parser = None
+        self._error = None  # its traceback leads back here
         self._let_go()
 
     # ------------------------------------------------------------ callbacks of the parser
@@ -216,6 +217,7 @@ class ResponseReader:
         else:
             body = self._body = bytearray(body)
             body += piece
+        del body, piece  # an error's traceback would keep them
         if len(self._body) > self._counted + STEP:
             self._count_body(len(self._body))
 
