@@ -96,7 +96,27 @@ def log_events():
     return table(("event", "level", "fields"), rows)
 
 
-PAGES = {"configuration.md": configuration, "errors.md": errors, "metrics.md": metrics, "logging.md": log_events}
+def faults():
+    """Every fault of the catalogue: what the server does, and what a gateway must make of it."""
+    from gateway.testing.fault_catalogue import FAULTS
+
+    def words(expected):
+        return f"failed: `{expected.reason}`" if expected.reason else f"{expected.status}"
+
+    rows = [
+        (f"`{fault.name}`", fault.does, words(fault.expected) + (" (first: applied)" if fault.first else ""))
+        for fault in FAULTS
+    ]
+    return table(("fault", "the server …", "outcome"), rows)
+
+
+PAGES = {
+    "faults.md": faults,
+    "configuration.md": configuration,
+    "errors.md": errors,
+    "metrics.md": metrics,
+    "logging.md": log_events,
+}
 
 
 def rendered(name):

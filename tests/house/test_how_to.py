@@ -118,3 +118,10 @@ def test_the_production_configuration_loads(tmp_path, monkeypatch):
     settings = load_settings(tmp_path / "gateway.toml", {})
     assert settings.upstream == "http://10.0.3.7:9000"
     assert len(settings.control.operator_keys) == 1
+
+
+async def test_the_faults_that_the_how_to_produces_have_the_outcomes_that_the_catalogue_says():
+    names = names_of(blocks("test-your-set-up-with-faults.md", "python")[0])
+    found = await names["outcomes"]({"cut-body", "gzip-bomb", "signed-for-another"})
+    assert len(found) == 3
+    assert [name for name, (reason, expected) in found.items() if reason != expected] == []
