@@ -131,11 +131,13 @@ async def open_gateway(
 async def _store(settings: Settings) -> AsyncIterator[RegistryStore]:
     keys = encryption_keys(settings.store)
     kept = parse_store_url(settings.store.url).path is not None
-    if kept and keys is None:
-        log.warning("store.secrets_not_encrypted", set="store.encryption_key_file", make_one="gateway config new-key")
     days, entries = settings.store.audit_days, settings.store.audit_entries
     retention = AuditRetention(entries, days * 86_400.0)
     async with open_store(settings.store.url, keys=keys, retention=retention) as store:
+        if kept and keys is None:
+            log.warning(
+                "store.secrets_not_encrypted", set="store.encryption_key_file", make_one="gateway config new-key"
+            )
         resealed = getattr(store, "resealed", 0)  # only a store with a file has such
         if resealed:
             log.info("store.encrypted_anew", count=resealed)
