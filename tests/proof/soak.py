@@ -418,7 +418,7 @@ async def soak(seconds: float, *, seed: int, rate: float, folder: Path) -> tuple
                 api.requests.clear()
 
         changing = asyncio.create_task(changes())
-        interval, due, number = max(1.0, min(5.0, seconds / 40)), 0.0, 0
+        pause, interval, due, number = 1 / rate, max(1.0, min(5.0, seconds / 40)), 0.0, 0
         while (passed := time.monotonic() - started) < seconds:
             if passed >= due:
                 samples.append(await gateway.sample(passed, run_.answers))
@@ -430,7 +430,7 @@ async def soak(seconds: float, *, seed: int, rate: float, folder: Path) -> tuple
                 task = asyncio.create_task(one(number))
                 running.add(task)
                 task.add_done_callback(running.discard)
-            await asyncio.sleep(1 / rate)
+            await asyncio.sleep(pause)
         changing.cancel()
         await asyncio.wait([changing, *running])
         await http.close()
