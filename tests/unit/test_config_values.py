@@ -111,10 +111,12 @@ def test_methods_headers_and_pointers_have_their_standards_syntax():
             parse(text)
 
 
-@given(st.text())
+# Marked, because Hypothesis tries words of the sentences themselves, too.
+@given(st.text() | st.text().map("¤¤¤¤¤¤".__add__))
 def test_any_text_is_a_value_or_a_sentence_that_does_not_repeat_it(text):
     for parse in (parse_address, parse_allowed, parse_url, parse_operator_key, parse_route_path, parse_pointer):
         try:
             parse(text)
         except ValueError as error:
-            assert len(text) < 6 or text not in str(error)  # noqa: PT017  either way is right
+            # Shorter texts may be words of the sentence itself, such as "secret" or "127.0.0.1:8080".
+            assert len(text) < 16 or text not in str(error)  # noqa: PT017  either way is right
