@@ -138,11 +138,10 @@ class ControlClient:
     @staticmethod
     def _sentence(status: int, problem: Mapping[str, Any]) -> str:
         text = str(problem.get("detail") or problem.get("title") or f"The gateway answered with status {status}.")
-        errors = problem.get("errors")
-        if isinstance(errors, list):
-            for error in errors:
-                if isinstance(error, dict):
-                    text += f"\n  {error.get('field') or '/'}: {error.get('detail')}"
+        errors = [error for error in problem.get("errors") or () if isinstance(error, dict)]
+        if errors:  # the detail is all of them in one line
+            text = "The gateway does not accept this:"
+            text += "".join(f"\n  {error.get('field') or '/'}: {error.get('detail')}" for error in errors)
         if status == 401:
             text += "\nGive a valid key with GATEWAY_KEY, --key-file or --key."
         elif status == 412:
