@@ -71,7 +71,9 @@ def served():
 
     async def serve():
         async with Registry.open(await seeded(), RegistryRules(AddressGuard())) as registry:
-            runner = web.AppRunner(control_app(registry, operator_keys=[KEY], max_failed_auth=0, **pieces(registry)), access_log=None)
+            runner = web.AppRunner(
+                control_app(registry, operator_keys=[KEY], max_failed_auth=0, **pieces(registry)), access_log=None
+            )
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)
             await site.start()
