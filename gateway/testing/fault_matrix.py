@@ -1,7 +1,7 @@
 """The matrix: each fault, under each failure policy, at each place of a chain, alone and many at once.
 
 ```python
-async with FaultMatrix.open() as matrix:
+async with FaultMatrix.open() as matrix:  # or open(server), with one in a process of its own
     cell = await matrix.run(fault, FailurePolicy.IGNORE, Place.MIDDLE, concurrency=50)
     assert cell.wrong == []
 ```
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from gateway.model import Outcome
     from gateway.runtime import Gateway
+    from gateway.testing.fault_process import FaultServerProcess
     from gateway.testing.fault_server import Expected, Fault
 
 __all__ = ["BEFORE", "Cell", "FaultMatrix", "Place", "merged"]
@@ -68,9 +69,9 @@ class Cell:
 
 
 class FaultMatrix:
-    """A gateway and a fault server in one event loop."""
+    """A gateway, and a fault server in the same event loop or in a process of its own."""
 
-    def __init__(self, gateway: Gateway, server: FaultServer, transport: HttpTransport) -> None:
+    def __init__(self, gateway: Gateway, server: FaultServer | FaultServerProcess, transport: HttpTransport) -> None:
         self.server: Final = server
         self.transport: Final = transport
         self._gateway = gateway
@@ -80,8 +81,8 @@ class FaultMatrix:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls) -> AsyncIterator[FaultMatrix]:
-        """Open both; nothing is left when it ends."""
+    async def open(cls, server: FaultServerProcess | None = None) -> AsyncIterator[FaultMatrix]:
+        """Open both, unless there is a `server` already; nothing is left when it ends."""
         calls = {
             "allow_http": True,
             "allow": ["127.0.0.1"],
@@ -92,15 +93,15 @@ class FaultMatrix:
         settings = Settings.model_validate(
             {"store": {"url": "memory:"}, "calls": calls, "breaker": {"enabled": False}},
         )
-        async with FaultServer() as server:
-            transport = HttpTransport(server.guard, resolver=server.resolver, ssl_context=server.client_tls)
-            try:
-                async with open_gateway(settings, transport=transport) as gateway:
-                    matrix = cls(gateway, server, transport)
-                    await matrix._register()
-                    yield matrix
-            finally:
-                await transport.aclose()
+        async with AsyncExitStack() as stack:
+            used: FaultServer | FaultServerProcess
+            used = await stack.enter_async_context(FaultServer()) if server is None else server
+            transport = HttpTransport(used.guard, resolver=used.resolver, ssl_context=used.client_tls)
+            stack.push_async_callback(transport.aclose)
+            gateway = await stack.enter_async_context(open_gateway(settings, transport=transport))
+            matrix = cls(gateway, used, transport)
+            await matrix._register()
+            yield matrix
 
     async def run(self, fault: Fault, policy: FailurePolicy, place: Place, concurrency: int) -> Cell:
         """Run one cell: `concurrency` queries at once, then one more, through a chain with `fault` at `place`."""

@@ -5,11 +5,13 @@ With `--check` it writes nothing and exits with 1 if anything would change.
 
 import ast
 import inspect
+import json
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
+MEASURED = ROOT / "benchmarks" / "results" / "fault-matrix.json"  # by tests/proof/fault_matrix.py
 BEGIN = "<!-- generated: begin -->\n"
 END = "<!-- generated: end -->\n"
 
@@ -103,11 +105,19 @@ def faults():
     def words(expected):
         return f"failed: `{expected.reason}`" if expected.reason else f"{expected.status}"
 
-    rows = [
-        (f"`{fault.name}`", fault.does, words(fault.expected) + (" (first: applied)" if fault.first else ""))
-        for fault in FAULTS
-    ]
-    return table(("fault", "the server …", "outcome"), rows)
+    measured = json.loads(MEASURED.read_text())
+
+    def late(fault):
+        told = measured["faults"].get(fault.name)
+        return (f"{told['late_alone_ms']} ms", f"{told['late_many_ms']} ms") if told else ("not measured",) * 2
+
+    rows = []
+    for fault in FAULTS:
+        becomes = words(fault.expected) + (" (first: applied)" if fault.first else "")
+        rows.append((f"`{fault.name}`", fault.does, becomes, *late(fault)))
+    heads = ("fault", "the server …", "outcome", "late, alone", f"late, {measured['many']} at once")
+    grown = f"Over the whole matrix the gateway's resident memory grew by {measured['grown_mib']} MiB."
+    return f"{table(heads, rows)}\n\n{grown}"
 
 
 PAGES = {

@@ -14,6 +14,7 @@ import uvloop
 
 from gateway.model import FailurePolicy, Reason
 from gateway.testing.fault_matrix import FaultMatrix, Place, merged
+from gateway.testing.fault_process import FaultServerProcess
 from gateway.testing.fault_server import FAULTS, FaultServer, Site, catalogue
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ MANY_AT_ONCE = (
 )
 
 
-def sweep(loop_factory, cells: Iterable[tuple[Fault, FailurePolicy, Place, int]]) -> dict[str, tuple[str, ...]]:
+def sweep(
+    loop_factory, cells: Iterable[tuple[Fault, FailurePolicy, Place, int]], server: FaultServerProcess | None = None
+) -> dict[str, tuple[str, ...]]:
     """What is wrong, by fault: empty, if all is well."""
 
     async def run() -> dict[str, tuple[str, ...]]:
         wrong = {}
-        async with FaultMatrix.open() as matrix:
+        async with FaultMatrix.open(server) as matrix:
             for fault, policy, place, concurrency in cells:
                 cell = await matrix.run(fault, policy, place, concurrency)
                 if cell.wrong:
@@ -70,7 +73,8 @@ def test_every_fault_is_an_error_and_never_a_wrong_answer_where_failures_are_not
 def test_fifty_queries_at_once_into_a_fault_get_the_right_answers_and_leave_nothing_open():
     some = [fault for fault in FAULTS if fault.name in MANY_AT_ONCE]
     cells = zip(some, cycle([FailurePolicy.IGNORE, FailurePolicy.FAIL]), cycle(Place), cycle([50]))
-    assert sweep(uvloop.new_event_loop, cells) == {}
+    with FaultServerProcess() as server:
+        assert sweep(uvloop.new_event_loop, cells, server) == {}
 
 
 def test_every_fault_has_a_name_of_its_own_and_every_site_a_fault():
