@@ -98,6 +98,16 @@ class TlsCases(CasesOnABench):
                     await call("/unchanged", tls=wrong)
 
     @case
+    async def test_without_verification_any_certificate_will_do_and_only_there(self) -> None:
+        async with self.bench(server_tls=_server(_authority(), name="other.example")) as call:
+            assert (await call("/unchanged", tls=TlsProfile(verify=False))).status == 204
+            with pytest.raises(TlsFailed, match="certificate"):
+                await call("/unchanged")
+            with pytest.raises(TlsFailed, match="certificate"):
+                await call("/unchanged", tls=TlsProfile())
+            assert len(call.server.requests) == 1
+
+    @case
     async def test_connections_are_not_shared_between_profiles(self) -> None:
         authority = _authority()
         async with self.bench(server_tls=_server(authority, name="127.0.0.1")) as call:

@@ -28,18 +28,22 @@ class TlsProfile:
 
     `ca_pem`: the only authorities that are trusted, instead of those of the transport. `certificate_pem` and
     `key_pem`: what the gateway shows when it is asked who it is. `server_name`: the name that is asked for
-    and that the certificate must have, instead of the URL's host.
+    and that the certificate must have, instead of the URL's host. Without `verify`, any certificate will do:
+    what is sent can be read by whoever stands between. It is for endpoints that cannot do better.
     """
 
     ca_pem: str | None = field(default=None, repr=False, compare=False)
     certificate_pem: str | None = field(default=None, repr=False, compare=False)
     key_pem: str | None = field(default=None, repr=False, compare=False)
     server_name: str | None = field(default=None, compare=False)
+    verify: bool = field(default=True, compare=False)
     ident: str = field(init=False, repr=False)  # stands for all of it, and is quick to compare
 
     def __post_init__(self) -> None:
         parts = (self.ca_pem, self.certificate_pem, self.key_pem, self.server_name)
         marked = "".join("-" if part is None else f"{len(part)}:{part}" for part in parts)
+        if not self.verify:
+            marked += "any"
         object.__setattr__(self, "ident", hashlib.sha256(marked.encode("utf-8", "surrogatepass")).hexdigest())
 
 
@@ -110,6 +114,9 @@ def _context(profile: TlsProfile, given: ssl.SSLContext | None) -> ssl.SSLContex
             context.minimum_version = given.minimum_version
             for certificate in given.get_ca_certs(binary_form=True):
                 context.load_verify_locations(cadata=certificate)
+    if not profile.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     if profile.certificate_pem is None and profile.key_pem is None:
         return context
     if profile.key_pem is None:

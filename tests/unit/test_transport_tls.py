@@ -59,7 +59,7 @@ def test_what_is_wrong_is_named_without_being_shown(part, detail, profile):
 
 def test_a_profile_never_shows_itself():
     shown = repr(TlsProfile(CA, CERTIFICATE, KEY, "hooks.internal"))
-    assert shown == "TlsProfile(server_name='hooks.internal')"
+    assert shown == "TlsProfile(server_name='hooks.internal', verify=True)"
     endpoint = parse_endpoint("https://hooks.example/", tls=TlsProfile(CA, CERTIFICATE, KEY))
     assert KEY.splitlines()[1] not in repr(endpoint)
 
