@@ -83,7 +83,7 @@ class Upkeep:
 
     async def _disable_gone(self, bound: BoundHook) -> None:
         try:
-            await self._writer.write(
+            disabled = await self._writer.write(
                 lambda tables, at: changes.disable(
                     at,
                     [
@@ -94,7 +94,8 @@ class Upkeep:
                     "it answered 410 Gone",
                 )
             )
-            log.warning("hook.gone", hook=bound.name, id=bound.hook_id, generation=self._writer.tables.generation)
+            for hook in disabled:  # none, if another of its calls was told the same just before
+                log.warning("hook.gone", hook=hook.name, id=hook.id, generation=hook.generation)
         except StoreError as e:
             self._writer.withdraw([bound.hook_id])
             log.warning("hook.gone_not_stored", hook=bound.name, id=bound.hook_id, error=e.detail)

@@ -370,6 +370,18 @@ async def test_a_hook_that_is_gone_is_disabled_with_that_reason(setup: Set) -> N
     assert await setup.ask() == (BEFORE, [])
 
 
+async def test_a_hook_that_tells_many_calls_at_once_that_it_is_gone_is_disabled_and_logged_once(
+    setup: Set, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING", "gateway")
+    hook_id = await setup.hook("/gone")
+    await asyncio.gather(*(setup.ask() for _ in range(10)))
+    registry = setup.gateway.registry
+    await until(lambda: not registry.hook(hook_id).enabled)
+    await registry.enable(hook_id)  # after every change that was asked for before
+    assert [str(record.msg) for record in caplog.records].count("hook.gone") == 1
+
+
 async def test_cancelling_the_query_cancels_the_call_in_flight_and_leaves_nothing(setup: Set) -> None:
     await setup.hook("/hang")
     await setup.hook("/replace")

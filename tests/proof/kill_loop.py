@@ -124,8 +124,7 @@ class Loop:
 
     def round(self, *, kill: bool) -> None:
         """One life of the gateway. Without `kill` it ends by SIGTERM, right after the comparison."""
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        port = _free_port(self._random)
         with (self._folder / "gateway.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "gateway", "serve"], env=self._env(port), stderr=log, stdout=log
@@ -236,6 +235,17 @@ class Loop:
     def _as(self, owner: str) -> tuple[str, str]:
         key = self.said.keys[owner]
         return ("", key) if key else (f"?integration={owner}", OPERATOR)
+
+
+def _free_port(chance: random.Random) -> int:
+    """A port that nobody listens on, and that no outgoing connection gets by itself: below the ephemeral range."""
+    while True:
+        port = chance.randrange(10_000, 30_000)
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
 
 
 def main() -> int:
