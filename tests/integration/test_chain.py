@@ -379,7 +379,7 @@ async def test_a_hook_that_tells_many_calls_at_once_that_it_is_gone_is_disabled_
     registry = setup.gateway.registry
     await until(lambda: not registry.hook(hook_id).enabled)
     await registry.enable(hook_id)  # after every change that was asked for before
-    assert [str(record.msg) for record in caplog.records].count("hook.gone") == 1
+    assert [str(record.msg).split()[0] for record in caplog.records].count("hook.gone") == 1
 
 
 async def test_cancelling_the_query_cancels_the_call_in_flight_and_leaves_nothing(setup: Set) -> None:
