@@ -18,6 +18,7 @@ from gateway.pipeline import (
     HookCaller,
     HookChain,
     HookGuard,
+    HookTurn,
     Protections,
     ProtectionSettings,
     QueryPipeline,
@@ -121,7 +122,7 @@ async def open_gateway(
             max_result_bytes=calls.max_result_bytes,
             source=calls.source,
         )
-        chain = HookChain(registry.present, guarded, chain_settings, metrics)
+        chain = HookChain(registry.present, guarded, chain_settings, metrics, turn=HookTurn(guarded))
         monitor = HealthMonitor(registry, transport, _health(settings), metrics, now=now)
         health = await stack.enter_async_context(monitor.watching())
         yield Gateway(settings, registry, chain, metrics, transport, protections, health)

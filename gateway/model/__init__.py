@@ -14,6 +14,8 @@ from gateway.model.integration import (
 from gateway.model.outcome import Outcome, Reason, Status
 from gateway.model.query import Query
 from gateway.model.result import Result
+from gateway.model.rollout import CanaryBounds, Mode, StickyBy
+from gateway.model.scope import Granularity, OnViolation, RowCount
 
 __all__ = [
     "EMBEDDED",
@@ -22,18 +24,24 @@ __all__ = [
     "ActorKind",
     "ApiKeyHash",
     "AuditEntry",
+    "CanaryBounds",
     "Delivery",
     "Envelope",
     "FailurePolicy",
+    "Granularity",
     "Hook",
     "HookState",
     "Integration",
+    "Mode",
     "OnOverload",
+    "OnViolation",
     "Outcome",
     "Query",
     "Reason",
     "Result",
+    "RowCount",
     "SigningSecret",
     "Status",
+    "StickyBy",
     "TlsSettings",
 ]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.model.integration import Delivery, FailurePolicy
+from gateway.model.rollout import CanaryBounds, Mode, StickyBy
+from gateway.model.scope import Granularity, OnViolation, RowCount
 
 
 class HookState(StrEnum):
@@ -35,6 +37,19 @@ class Hook:
     is made once more when no connection could be made. `fresh_since` is the generation since which earlier calls do not
     count for its breaker: it was made, changed by its owner, or enabled after having been disabled.
     `owned_url` is the URL that last passed the ownership handshake. Times are seconds since 1970, UTC.
+
+    `condition` is the CEL expression that a query must meet. `reads`, `writes`: JSON Pointers (with `*`) to what it
+    sees and may change; `None` is the whole result, and whatever it saw; `on_violation` is about changes beyond that.
+
+    After each reply must hold: at most `max_growth` times as many bytes; `row_count` of the rows at `rows_at` (a
+    JSON Pointer; "" is the document); what the pointers in `keep` find is still there; `result_schema` (the text
+    of a JSON Schema) is met.
+
+    `granularity` `rows`: called with batches of at most `batch_rows` of the rows at `rows_at`. `coalesce`: calls of
+    concurrent queries may share an exchange. `cache`: replies may be used again, as long as they say.
+
+    `mode`, `percent` (0 to 100, of a canary), `sticky_by` and `bounds` say how it goes live. `stepped_back` says why a
+    canary was set back to shadow, `None` while it was not.
     """
 
     id: str
@@ -61,6 +76,29 @@ class Hook:
     on_overload: OnOverload = OnOverload.WAIT
     retry: bool = False
     fresh_since: int = 0
+    condition: str | None = None
+    reads: tuple[str, ...] | None = None
+    writes: tuple[str, ...] | None = None
+    on_violation: OnViolation = OnViolation.FAIL
+    max_growth: float | None = None
+    row_count: RowCount | None = None
+    keep: tuple[str, ...] | None = None
+    result_schema: str | None = None
+    granularity: Granularity = Granularity.RESULT
+    rows_at: str | None = None
+    batch_rows: int | None = None
+    coalesce: bool = False
+    cache: bool = True
+    mode: Mode = Mode.ACTIVE
+    percent: float | None = None
+    sticky_by: StickyBy = StickyBy.TENANT
+    bounds: CanaryBounds | None = None
+    stepped_back: str | None = None
+
+    @property
+    def mode_in_force(self) -> Mode:
+        """The mode it runs in: its own, or shadow after a step back."""
+        return self.mode if self.stepped_back is None else Mode.SHADOW
 
     @property
     def state(self) -> HookState:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gateway.model.rollout import Mode  # noqa: TC001  a store reads the types of the fields
+from gateway.model.scope import RowCount  # noqa: TC001
+
 
 class FailurePolicy(StrEnum):
     """What a hook's failure means for the query."""
@@ -28,6 +31,11 @@ class Envelope:
     limit of a hook; `None` is the gateway's own ceiling. `failure_policy`: the most severe policy a hook
     may choose (`ignore` is less severe than `fail`). `may_reject`: whether a 422 reply rejects the query.
     `signed_replies`: whether a reply without a valid signature is a failure.
+
+    `reads`, `writes`: the JSON Pointers (with `*` for any element or member) that its hooks may see and change;
+    `modes`: how they may go live; `max_cache_seconds`: how long a reply may be used again (`None` is the gateway's own
+    ceiling). `max_growth`, `row_count`, `rows_at`, `keep` and `result_schema` hold for every reply of its hooks, beside
+    what a hook declares itself (see `Hook`).
     """
 
     types: frozenset[str] | None = None
@@ -37,6 +45,15 @@ class Envelope:
     failure_policy: FailurePolicy = FailurePolicy.IGNORE
     may_reject: bool = False
     signed_replies: bool = False
+    reads: tuple[str, ...] | None = None
+    writes: tuple[str, ...] | None = None
+    modes: frozenset[Mode] | None = None
+    max_cache_seconds: float | None = None
+    max_growth: float | None = None
+    row_count: RowCount | None = None
+    rows_at: str | None = None
+    keep: tuple[str, ...] | None = None
+    result_schema: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

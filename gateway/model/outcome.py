@@ -11,17 +11,22 @@ class Status(StrEnum):
 
     APPLIED = "applied"
     UNCHANGED = "unchanged"
+    CACHED = "cached"  # either of the two, from the cache
+    SHADOWED = "shadowed"  # called, never applied
     SKIPPED = "skipped"
     FAILED = "failed"
     REJECTED = "rejected"
 
 
 class Reason(StrEnum):
-    """Why a hook was skipped (the first three) or failed (the others)."""
+    """Why a hook was skipped (the first six) or failed (the others)."""
 
     DEPTH = "depth"
     BUDGET = "budget"
     SIZE = "size"
+    CONDITION = "condition"
+    SAMPLING = "sampling"
+    PROJECTION = "projection"
 
     TIMEOUT = "timeout"
     CONNECT = "connect"
@@ -34,6 +39,7 @@ class Reason(StrEnum):
     BAD_JSON = "bad_json"
     BAD_PATCH = "bad_patch"
     SIGNATURE = "signature"
+    CONTRACT = "contract"
     OVERLOAD = "overload"
     BREAKER_OPEN = "breaker_open"
     REJECTED_NOT_ALLOWED = "rejected_not_allowed"

@@ -22,6 +22,7 @@ CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 MAX_HOOKS: Final = 10_000
 _HOOK: Final = ("integration", "hook")
 _STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
+_NO_CALL: Final = frozenset({Status.SKIPPED, Status.CACHED})
 _NOT_CALLED: Final = frozenset({Reason.BREAKER_OPEN, Reason.OVERLOAD})
 
 
@@ -168,7 +169,7 @@ class GatewayMetrics:
         series.hook_id = outcome.hook_id
         status, reason = outcome.status, outcome.reason
         series.calls[status, reason] = series.calls.get((status, reason), 0) + 1
-        if status is not Status.SKIPPED:
+        if status not in _NO_CALL:
             if outcome.milliseconds and reason not in _NOT_CALLED:
                 series.seconds.observe(outcome.milliseconds / 1000)
             if status is Status.FAILED and not outcome.fatal:

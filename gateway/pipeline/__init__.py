@@ -10,6 +10,7 @@ from gateway.pipeline.chain import ChainSettings, HookChain
 from gateway.pipeline.guard import HookGuard
 from gateway.pipeline.protection import Protections, ProtectionSettings
 from gateway.pipeline.query_pipeline import QueryPipeline
+from gateway.pipeline.turn import HookTurn
 
 __all__ = [
     "Answer",
@@ -18,6 +19,7 @@ __all__ = [
     "HookCaller",
     "HookChain",
     "HookGuard",
+    "HookTurn",
     "ProtectionSettings",
     "Protections",
     "QueryPipeline",

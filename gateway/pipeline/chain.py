@@ -12,6 +12,7 @@ from gateway.model import Reason
 from gateway.observe.log import get_logger
 from gateway.observe.observer import NullObserver
 from gateway.pipeline.answer import Answer
+from gateway.pipeline.turn import HookTurn
 from gateway.wire.cloudevents import QueryEvent
 
 if TYPE_CHECKING:
@@ -40,7 +41,10 @@ class ChainSettings:
 
 
 class HookChain:
-    """Runs results through the hooks that are enabled for a query. `snapshot` gives the present snapshot."""
+    """Runs results through the hooks that are enabled for a query.
+
+    `snapshot` gives the present snapshot. Plain hooks go straight to `guard`, those with a plan through `turn`.
+    """
 
     def __init__(
         self,
@@ -48,9 +52,12 @@ class HookChain:
         guard: HookGuard,
         settings: ChainSettings | None = None,
         observer: Observer | None = None,
+        *,
+        turn: HookTurn | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._guard = guard
+        self._turn = turn or HookTurn(guard)
         self._settings = settings or ChainSettings()
         self._observer = observer or NullObserver()
 
@@ -66,7 +73,7 @@ class HookChain:
         return await self._run(query, result, hooks)
 
     async def _run(self, query: Query, result: Result, hooks: tuple[BoundHook, ...]) -> Answer:
-        settings, guard = self._settings, self._guard
+        settings, guard, turn = self._settings, self._guard, self._turn
         time = asyncio.get_running_loop().time
         begun = perf_counter()
         deadline = time() + settings.budget
@@ -86,8 +93,10 @@ class HookChain:
                         outcome = guard.skip(hook, Reason.SIZE)
                     elif outcomes and time() >= deadline:
                         outcome = guard.out_of_time(hook) if hook.fail else guard.skip(hook, Reason.BUDGET)
-                    else:
+                    elif (plan := hook.plan) is None:
                         result, outcome, problem = await guard.run(hook, query, event, result, deadline)
+                    else:
+                        result, outcome, problem = await turn.run(hook, plan, query, event, result, deadline)
                 finally:
                     hook.in_flight.leave()
                 outcomes.append(outcome)

@@ -37,6 +37,23 @@ DRAFT_FIELDS = (
     "max_concurrency",
     "on_overload",
     "retry",
+    "condition",
+    "reads",
+    "writes",
+    "on_violation",
+    "max_growth",
+    "row_count",
+    "keep",
+    "result_schema",
+    "granularity",
+    "rows_at",
+    "batch_rows",
+    "coalesce",
+    "cache",
+    "mode",
+    "percent",
+    "sticky_by",
+    "bounds",
 )
 
 

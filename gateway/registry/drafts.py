@@ -5,10 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.model import Delivery, Envelope, FailurePolicy, OnOverload
+from gateway.model import (
+    Delivery,
+    Envelope,
+    FailurePolicy,
+    Granularity,
+    Mode,
+    OnOverload,
+    OnViolation,
+    StickyBy,
+)
 
 if TYPE_CHECKING:
-    from gateway.model import Integration, TlsSettings
+    from gateway.model import CanaryBounds, Integration, RowCount, TlsSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,23 @@ class HookDraft:
     max_concurrency: int | None = None
     on_overload: OnOverload = OnOverload.WAIT
     retry: bool = False
+    condition: str | None = None
+    reads: tuple[str, ...] | None = None
+    writes: tuple[str, ...] | None = None
+    on_violation: OnViolation = OnViolation.FAIL
+    max_growth: float | None = None
+    row_count: RowCount | None = None
+    keep: tuple[str, ...] | None = None
+    result_schema: str | None = None
+    granularity: Granularity = Granularity.RESULT
+    rows_at: str | None = None
+    batch_rows: int | None = None
+    coalesce: bool = False
+    cache: bool = True
+    mode: Mode = Mode.ACTIVE
+    percent: float | None = None
+    sticky_by: StickyBy = StickyBy.TENANT
+    bounds: CanaryBounds | None = None
 
 
 @dataclass(frozen=True, slots=True)

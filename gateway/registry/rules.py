@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.errors import FieldError, InvalidInput
 from gateway.model import Delivery, FailurePolicy, OnOverload
+from gateway.registry.plan import mode_in_force, plan_of
 from gateway.registry.security import TlsProfiles, key_ring, security_errors
 from gateway.registry.snapshot import BoundHook
 from gateway.transport.endpoint import parse_endpoint
@@ -47,7 +48,7 @@ class RegistryRules:
 
     `default_timeout_ms` is the time limit of a hook that names none; `max_timeout_ms` the gateway's own
     ceiling over every envelope. `max_concurrency` is how many calls a hook may have under way that names no
-    number, and the most that it may name.
+    number, and the most that it may name. `max_cache_seconds` is how long replies may be used again at most.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class RegistryRules:
         default_timeout_ms: int = 1_000,
         max_timeout_ms: int = 10_000,
         max_concurrency: int = 100,
+        max_cache_seconds: float = 3_600,
     ) -> None:
         self._addresses = addresses
         self._default_timeout_ms = default_timeout_ms
         self._max_timeout_ms = max_timeout_ms
         self._max_concurrency = max_concurrency
+        self._max_cache_seconds = max_cache_seconds
         self._tls = TlsProfiles()
 
     # ------------------------------------------------------------ what is refused
@@ -153,6 +156,13 @@ class RegistryRules:
 
     # ------------------------------------------------------------ what is granted
 
+    def _cache_seconds(self, hook: Hook, envelope: Envelope) -> float:
+        if not hook.cache:
+            return 0.0
+        if envelope.max_cache_seconds is None:
+            return self._max_cache_seconds
+        return min(envelope.max_cache_seconds, self._max_cache_seconds)
+
     def url_of(self, hook: Hook, integration: Integration) -> str:
         """Where calls of `hook` go."""
         return integration.base_url.rstrip("/") + hook.path
@@ -169,7 +179,8 @@ class RegistryRules:
         types = _narrowed(hook.types, envelope.types)
         capabilities = _narrowed(hook.capabilities, envelope.capabilities)
         tenants = _narrowed(hook.tenants, envelope.tenants)
-        if frozenset() in (types, capabilities, tenants):
+        mode = mode_in_force(hook, envelope)
+        if mode is None or frozenset() in (types, capabilities, tenants):
             return None
         try:
             endpoint = self.endpoint(self.url_of(hook, integration), integration, pool=hook.id)
@@ -197,6 +208,8 @@ class RegistryRules:
             waits=hook.on_overload is OnOverload.WAIT,
             retry=hook.retry,
             fresh_since=hook.fresh_since,
+            cache_seconds=self._cache_seconds(hook, envelope),
+            plan=plan_of(hook, envelope, mode),
         )
 
 

@@ -15,6 +15,7 @@ from gateway.registry.inflight import InFlight
 if TYPE_CHECKING:
     from collections.abc import Iterable, KeysView, Mapping
 
+    from gateway.registry.plan import HookPlan
     from gateway.transport.protocol import Endpoint
     from gateway.wire.keyring import KeyRing
 
@@ -28,7 +29,8 @@ class BoundHook:
     `keys` signs its calls and verifies its replies. `timeout` is in seconds. `fail` says whether its failure fails
     the query, `waits` whether a call waits for a free place when `max_concurrency` are under way; `retry` and
     `fresh_since` as in `gateway.model.Hook`. Compared by identity: another generation is another object, with an
-    `in_flight` count of its own.
+    `in_flight` count of its own. Its replies may be used again for at most `cache_seconds`, if they say so. `plan` is
+    what it asks for beyond a plain call, `None` if nothing.
     """
 
     hook_id: str
@@ -52,6 +54,8 @@ class BoundHook:
     waits: bool = True
     retry: bool = False
     fresh_since: int = 0
+    cache_seconds: float = 0.0
+    plan: HookPlan | None = None
 
 
 class _Dimension:

@@ -21,92 +21,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from gateway.errors import StaleGeneration, StoreError
-from gateway.model import (
-    Actor,
-    ActorKind,
-    ApiKeyHash,
-    AuditEntry,
-    Delivery,
-    Envelope,
-    FailurePolicy,
-    Hook,
-    Integration,
-    OnOverload,
-    SigningSecret,
-    TlsSettings,
-)
+from gateway.model import Actor, ActorKind, AuditEntry, Delivery, Hook, Integration, SigningSecret
 from gateway.stores.protocol import AuditQuery, AuditRetention, RegistryChange, RegistryState
+from gateway.testing.store_records import FULL_HOOK, FULL_INTEGRATION, hook, integration
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from gateway.stores.protocol import RegistryStore
-
-
-def integration(key: str, name: str | None = None) -> Integration:
-    """A small integration with the id `key`."""
-    return Integration(key, name or f"name-{key}", "https://hooks.example")
-
-
-def hook(key: str, owner: str, name: str | None = None) -> Hook:
-    """A small hook with the id `key`."""
-    return Hook(key, owner, name or f"name-{key}", "/hook")
-
-
-# Every field differs from its default, so that a field which does not come back is noticed.
-FULL_INTEGRATION = Integration(
-    id="int-full",
-    name="full-ünï-\N{SNOWMAN}",
-    base_url="https://hooks.example:8443/base",
-    priority=-7,
-    envelope=Envelope(
-        types=frozenset({"search", "form"}),
-        capabilities=frozenset({"a"}),
-        tenants=frozenset(),
-        max_timeout_ms=1500,
-        failure_policy=FailurePolicy.FAIL,
-        may_reject=True,
-        signed_replies=True,
-    ),
-    health_path="/healthz",
-    enabled=False,
-    version=12,
-    created_at=1_700_000_000.25,
-    updated_at=1_700_000_001.5,
-    api_keys=(ApiKeyHash("sha256:b", 2.5), ApiKeyHash("sha256:a", 1.0, 99.125)),
-    secrets=(SigningSecret("whsec_b", 2.5), SigningSecret("whsec_a", 1.0, 99.125)),
-    signing_keys=(SigningSecret("whsk_b", 2.5), SigningSecret("whsk_a", 1.0, 99.125)),
-    client_key_pem="-----BEGIN PRIVATE KEY-----\nb\n-----END PRIVATE KEY-----\n",
-    reply_public_keys=("whpk_b", "whpk_a"),
-    tls=TlsSettings(ca_pem="ca", client_certificate_pem="certificate", server_name="hooks.internal"),
-)
-FULL_HOOK = Hook(
-    id="hk-full",
-    integration_id="int-full",
-    name="full.hook-1",
-    path="/hooks/full?x=1",
-    types=frozenset({"search"}),
-    capabilities=frozenset({"a", "b"}),
-    tenants=frozenset(),
-    order=-3,
-    timeout_ms=250,
-    failure_policy=FailurePolicy.FAIL,
-    delivery=Delivery.BINARY,
-    enabled=True,
-    reason='it\'s "gone"\n\N{SNOWMAN}',
-    generation=41,
-    version=5,
-    lease_expires_at=1_700_000_100.75,
-    owned_url="https://hooks.example:8443/base/hooks/full",
-    created_at=1_700_000_000.25,
-    updated_at=1_700_000_001.5,
-    suspended="its health check fails",
-    max_concurrency=7,
-    on_overload=OnOverload.SKIP,
-    retry=True,
-    fresh_since=4,
-)
 
 
 def entry(generation: int, **fields: Any) -> AuditEntry:

@@ -25,13 +25,19 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.errors import StoreError
 from gateway.model import (
     ApiKeyHash,
+    CanaryBounds,
     Delivery,
     Envelope,
     FailurePolicy,
+    Granularity,
     Hook,
     Integration,
+    Mode,
     OnOverload,
+    OnViolation,
+    RowCount,
     SigningSecret,
+    StickyBy,
     TlsSettings,
 )
 from gateway.stores.memory import MemoryStore
@@ -51,6 +57,9 @@ _WORDS = st.none() | st.frozensets(_TEXT, max_size=3)
 _TIMES = st.floats(0, 4e9)
 _SMALL = st.integers(-(2**31), 2**31)
 
+_PATHS = st.none() | st.lists(_TEXT, max_size=3).map(tuple)
+_NUMBERS = st.none() | st.floats(0, 1e6)
+
 _ENVELOPES = st.builds(
     Envelope,
     types=_WORDS,
@@ -60,6 +69,15 @@ _ENVELOPES = st.builds(
     failure_policy=st.sampled_from(FailurePolicy),
     may_reject=st.booleans(),
     signed_replies=st.booleans(),
+    reads=_PATHS,
+    writes=_PATHS,
+    modes=st.none() | st.frozensets(st.sampled_from(Mode)),
+    max_cache_seconds=_NUMBERS,
+    max_growth=_NUMBERS,
+    row_count=st.none() | st.sampled_from(RowCount),
+    rows_at=st.none() | _TEXT,
+    keep=_PATHS,
+    result_schema=st.none() | _TEXT,
 )
 _KEYS = st.builds(ApiKeyHash, _TEXT, _TIMES, st.none() | _TIMES)
 _SECRETS = st.builds(SigningSecret, _TEXT, _TIMES, st.none() | _TIMES)
@@ -108,6 +126,24 @@ HOOKS = st.builds(
     on_overload=st.sampled_from(OnOverload),
     retry=st.booleans(),
     fresh_since=_SMALL,
+    condition=st.none() | _TEXT,
+    reads=_PATHS,
+    writes=_PATHS,
+    on_violation=st.sampled_from(OnViolation),
+    max_growth=_NUMBERS,
+    row_count=st.none() | st.sampled_from(RowCount),
+    keep=_PATHS,
+    result_schema=st.none() | _TEXT,
+    granularity=st.sampled_from(Granularity),
+    rows_at=st.none() | _TEXT,
+    batch_rows=st.none() | _SMALL,
+    coalesce=st.booleans(),
+    cache=st.booleans(),
+    mode=st.sampled_from(Mode),
+    percent=_NUMBERS,
+    sticky_by=st.sampled_from(StickyBy),
+    bounds=st.none() | st.builds(CanaryBounds, _NUMBERS, _NUMBERS, _NUMBERS, _SMALL),
+    stepped_back=st.none() | _TEXT,
 )
 
 

@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from gateway.stores import EncryptionKeys, open_store
-from gateway.testing.store_exam import FULL_HOOK, FULL_INTEGRATION, StoreExam
+from gateway.testing.store_exam import StoreExam
+from gateway.testing.store_records import FULL_HOOK, FULL_INTEGRATION
 
 
 class TestMemoryStore(StoreExam):

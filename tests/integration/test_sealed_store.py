@@ -20,7 +20,7 @@ from gateway.stores import (
 )
 from gateway.stores.migrations import APPLICATION_ID, MIGRATIONS
 from gateway.stores.sqlite import open_sqlite
-from gateway.testing.store_exam import FULL_HOOK, FULL_INTEGRATION, integration
+from gateway.testing.store_records import FULL_HOOK, FULL_INTEGRATION, integration
 
 FULL = RegistryChange(0, 1, (FULL_INTEGRATION,), (FULL_HOOK,))
 STATE = RegistryState(1, (FULL_INTEGRATION,), (FULL_HOOK,))

@@ -19,7 +19,7 @@ from gateway.model import ApiKeyHash, Delivery, SigningSecret
 from gateway.stores import RegistryChange, RegistryState, open_store, parse_store_url
 from gateway.stores.migrations import MIGRATIONS, Migration, check_schema, migrate
 from gateway.stores.sqlite import open_sqlite
-from gateway.testing.store_exam import FULL_HOOK, FULL_INTEGRATION, hook, integration
+from gateway.testing.store_records import FULL_HOOK, FULL_INTEGRATION, hook, integration
 
 FULL = RegistryChange(0, 1, (FULL_INTEGRATION,), (FULL_HOOK,))
 
@@ -265,10 +265,10 @@ async def test_a_record_from_before_a_field_was_added_gets_its_default(filled):
 
 
 async def test_a_record_with_a_field_of_a_later_version_is_refused(filled):
-    sql(filled, "UPDATE hook SET doc = json_set(doc, '$.condition', 'query.rows > 1')")
+    sql(filled, "UPDATE hook SET doc = json_set(doc, '$.moon_phase', 'full')")
     before = contents(filled.parent)
     async with open_sqlite(filled) as store:
-        with pytest.raises(StoreTooNew, match="has the field 'condition', which this version does not know"):
+        with pytest.raises(StoreTooNew, match="has the field 'moon_phase', which this version does not know"):
             await store.load()
     assert contents(filled.parent) == before
 

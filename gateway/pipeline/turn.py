@@ -1,0 +1,54 @@
+"""The turn of a hook that asks for more than a plain call: each step in its own file, this is their order.
+
+1. `select`: is it called at all (condition, sampling)?
+2. `rollout`: in whose path (shadow, canary)?
+3. `scope`: what of the result is sent?
+4. `reuse`: is the answer known, or under way?
+5. `rows`, `coalesce`: in how many calls, or in which shared one?
+6. `guard`: the call itself.
+7. `scope`, `postconditions`: what of the answer becomes part of the result?
+8. `journal`: what is remembered of it?
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.model import Outcome, Query, Result
+    from gateway.pipeline.guard import HookGuard
+    from gateway.registry.plan import HookPlan
+    from gateway.registry.snapshot import BoundHook
+    from gateway.wire.cloudevents import QueryEvent
+
+    Turned = tuple[Result, Outcome, dict[str, Any] | None]
+
+
+class HookTurn:
+    """Runs one hook by its plan and tells what became of it.
+
+    Each method takes the hook a part of the way and leaves the rest to the next one; all of them have the
+    meaning of `HookGuard.run`: the result after the hook (the very object given unless it changed), the outcome, and
+    the problem document if it rejected the query. Only cancellation gets through.
+    """
+
+    def __init__(self, guard: HookGuard) -> None:
+        self._guard = guard
+
+    async def run(
+        self, hook: BoundHook, plan: HookPlan, query: Query, event: QueryEvent, result: Result, deadline: float
+    ) -> Turned:
+        """The whole turn: steps 1, 2 and 8 around `answer`. `deadline` is the chain's, in the loop's time."""
+        return await self.answer(hook, plan, query, event, result, deadline)
+
+    async def answer(
+        self, hook: BoundHook, plan: HookPlan, query: Query, event: QueryEvent, result: Result, deadline: float
+    ) -> Turned:
+        """What the hook makes of the whole `result`: steps 3 and 7 around `exchange`."""
+        return await self.exchange(hook, plan, query, event, result, deadline)
+
+    async def exchange(
+        self, hook: BoundHook, _plan: HookPlan, query: Query, event: QueryEvent, sent: Result, deadline: float
+    ) -> Turned:
+        """What the hook makes of what is `sent` to it: steps 4, 5 and 6."""
+        return await self._guard.run(hook, query, event, sent, deadline)
