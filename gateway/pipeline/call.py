@@ -11,7 +11,7 @@ from gateway.errors import ReplyUnusable, WebhookRefused
 from gateway.model import Reason
 from gateway.model.ids import message_id
 from gateway.transport.protocol import Limits
-from gateway.wire import cloudevents, nesting, reply, retry_after, signature, trace
+from gateway.wire import cloudevents, freshness, nesting, reply, retry_after, signature, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,26 +38,27 @@ class Exchanged:
     """One call across its attempts: its id (`webhook-id`), and what was exchanged so far.
 
     `began`: whether it came to sending anything; `sent` and `received` count body bytes; `status` is the HTTP status
-    of the reply, 0 without one.
+    of the reply, 0 without one. `fresh` is for how many seconds the reply may be used again.
     """
 
-    __slots__ = ("began", "ident", "received", "sent", "status")
+    __slots__ = ("began", "fresh", "ident", "received", "sent", "status")
 
     def __init__(self) -> None:
         self.ident = message_id()
         self.began = False
+        self.fresh = 0.0
         self.status = 0
         self.sent = 0
         self.received = 0
 
 
 class HookCaller:
-    """Calls hooks over a transport. `now` gives seconds since 1970."""
+    """Calls hooks over a transport. `now` gives seconds since 1970. Documents nest at most `max_depth` levels."""
 
     def __init__(self, transport: Transport, settings: CallSettings, now: Callable[[], float] = time.time) -> None:
         self._transport = transport
         self._limits = Limits(body=settings.max_reply_bytes)
-        self._max_depth = settings.max_json_depth
+        self.max_depth = settings.max_json_depth
         self._now = now
 
     async def call(
@@ -69,18 +70,49 @@ class HookCaller:
         repeated, and is filled in on the way, so that it tells of failed calls too. Raises `CallError`.
         """
         now = self._now()
-        ident = seen.ident
-        loop = asyncio.get_running_loop()
         try:
             if hook.binary:
                 body = result.body
-                headers = [("content-type", result.content_type), *event.binary(ident, hook.hook_id, now)]
+                headers = [("content-type", result.content_type), *event.binary(seen.ident, hook.hook_id, now)]
             else:
-                body = event.structured(ident, hook.hook_id, now, result)
+                body = event.structured(seen.ident, hook.hook_id, now, result)
                 headers = [("content-type", cloudevents.STRUCTURED_TYPE)]
         except TypeError as e:
             detail = f"the query's params or context cannot be written as JSON: {e}"
             raise ReplyUnusable(Reason.PROTOCOL, detail) from None
+        response = await self.exchange(hook, query, event, headers, body, deadline, seen, useful_until=deadline)
+        said = reply.decode(
+            response.status,
+            response.header("content-type"),
+            response.body,
+            result_type=result.content_type,
+            may_reject=hook.may_reject,
+            max_depth=self.max_depth,
+        )
+        if hook.cache_seconds:
+            seen.fresh = min(freshness.seconds(response.header), hook.cache_seconds)
+            hook.learned.replied(reusable=seen.fresh > 0)
+        return said
+
+    async def exchange(
+        self,
+        hook: BoundHook,
+        query: Query,
+        event: QueryEvent,
+        headers: list[tuple[str, str]],
+        body: bytes,
+        deadline: float,
+        seen: Exchanged,
+        *,
+        useful_until: float,
+    ) -> Response:
+        """Sign and send `body`; return the whole response, whose signature holds where it must.
+
+        `headers` describe the body. The hook is told the time until `useful_until` (loop time), and waited for until
+        `deadline`. Raises `CallError`, also for a response that asks for a pause.
+        """
+        now = self._now()
+        ident = seen.ident
         seen.began = True
         seen.sent = len(body)
         timestamp = int(now)
@@ -94,7 +126,7 @@ class HookCaller:
             (signature.ID, ident),
             (signature.TIMESTAMP, str(timestamp)),
             (signature.SIGNATURE, signed),
-            ("gateway-timeout-ms", str(max(1, int((deadline - loop.time()) * 1000)))),
+            ("gateway-timeout-ms", str(max(1, int((useful_until - asyncio.get_running_loop().time()) * 1000)))),
             (nesting.DEPTH, str(query.depth + 1)),
             ("traceparent", event.traceparent()),
         )
@@ -114,17 +146,7 @@ class HookCaller:
                 self._verify(hook, ident, response)
             else:
                 await asyncio.to_thread(self._verify, hook, ident, response)
-        return self._understand(hook, result, response)
-
-    def _understand(self, hook: BoundHook, result: Result, response: Response) -> Reply:
-        return reply.decode(
-            response.status,
-            response.header("content-type"),
-            response.body,
-            result_type=result.content_type,
-            may_reject=hook.may_reject,
-            max_depth=self._max_depth,
-        )
+        return response
 
     def _verify(self, hook: BoundHook, ident: str, response: Response) -> None:
         try:
@@ -134,4 +156,4 @@ class HookCaller:
 
     def apply(self, answer: Reply, result: Result) -> Result:
         """The result after `answer`; the very same object if nothing changed. Raises `ReplyUnusable`."""
-        return reply.apply(answer, result, max_depth=self._max_depth)
+        return reply.apply(answer, result, max_depth=self.max_depth)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway.errors import CallError, ConnectFailed, ReplyUnusable, TimedOut
 from gateway.model import Outcome, Reason, Status
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.model import Query, Result
-    from gateway.pipeline.call import HookCaller
     from gateway.pipeline.protection import Protection
     from gateway.registry.snapshot import BoundHook
     from gateway.resilience.breaker import Breaker
@@ -37,6 +36,20 @@ def _nothing(_hook: BoundHook) -> None:
     pass
 
 
+class Caller(Protocol):
+    """Makes the calls that a guard lets through. (`HookCaller`; `SharedCall` for several queries at once.)"""
+
+    async def call(
+        self, hook: BoundHook, query: Query, event: QueryEvent, result: Result, deadline: float, seen: Exchanged
+    ) -> Reply:
+        """Call `hook` with `result`; return what its reply means. Raises `CallError`."""
+        ...
+
+    def apply(self, answer: Reply, result: Result) -> Result:
+        """The result after `answer`; the very same object if nothing changed. Raises `ReplyUnusable`."""
+        ...
+
+
 class HookGuard:
     """Runs one hook and tells what became of it.
 
@@ -45,7 +58,7 @@ class HookGuard:
 
     def __init__(
         self,
-        caller: HookCaller,
+        caller: Caller,
         protections: Protections | None = None,
         *,
         gone: Callable[[BoundHook], None] = _nothing,
@@ -54,13 +67,24 @@ class HookGuard:
         self._protections = protections or Protections()
         self._gone = gone
 
+    def calling(self, caller: Caller) -> HookGuard:
+        """A guard of the same hooks that lets calls through to `caller`."""
+        return HookGuard(caller, self._protections, gone=self._gone)
+
     async def run(
-        self, hook: BoundHook, query: Query, event: QueryEvent, result: Result, chain_deadline: float
+        self,
+        hook: BoundHook,
+        query: Query,
+        event: QueryEvent,
+        result: Result,
+        chain_deadline: float,
+        seen: Exchanged | None = None,
     ) -> tuple[Result, Outcome, dict[str, Any] | None]:
         """The result after `hook`, its outcome, and the problem document if it rejected the query.
 
         Takes until the hook's own limit or `chain_deadline` (loop time), whichever comes first. The
-        result is the very object given unless the hook changed it. Only cancellation gets through.
+        result is the very object given unless the hook changed it. `seen` is filled in, where it is given. Only
+        cancellation gets through.
         """
         time = asyncio.get_running_loop().time
         begun = perf_counter()  # the loop's clock may tick in whole milliseconds
@@ -75,7 +99,8 @@ class HookGuard:
             if refusal is not None:
                 return result, self._outcome(hook, Status.FAILED, refusal, waited=perf_counter() - begun), None
         try:
-            return await self._called(hook, query, event, result, begun, deadline, protection, breaker, ticket)
+            seen = seen or Exchanged()
+            return await self._called(hook, query, event, result, begun, deadline, protection, breaker, ticket, seen)
         except BaseException:
             breaker.withdraw(ticket)
             raise
@@ -112,10 +137,10 @@ class HookGuard:
         protection: Protection,
         breaker: Breaker,
         ticket: int,
+        seen: Exchanged,
     ) -> tuple[Result, Outcome, dict[str, Any] | None]:
         time = asyncio.get_running_loop().time
         began = time()
-        seen = Exchanged()
         status = Status.UNCHANGED
         reason: Reason | None = None
         detail: str | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.errors import FieldError, InvalidInput
 from gateway.model import Delivery, FailurePolicy, OnOverload
+from gateway.registry.learned import Learned
 from gateway.registry.plan import mode_in_force, plan_of
 from gateway.registry.security import TlsProfiles, key_ring, security_errors
 from gateway.registry.snapshot import BoundHook
@@ -187,6 +188,7 @@ class RegistryRules:
         except ValueError:
             return None
         timeout_ms = min(hook.timeout_ms or self._default_timeout_ms, self._ceiling_ms(envelope))
+        cache_seconds = self._cache_seconds(hook, envelope)
         return BoundHook(
             hook_id=hook.id,
             name=hook.name,
@@ -208,7 +210,8 @@ class RegistryRules:
             waits=hook.on_overload is OnOverload.WAIT,
             retry=hook.retry,
             fresh_since=hook.fresh_since,
-            cache_seconds=self._cache_seconds(hook, envelope),
+            cache_seconds=cache_seconds,
+            learned=Learned(reusable=None if cache_seconds > 0 else False),
             plan=plan_of(hook, envelope, mode),
         )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from gateway.registry.inflight import InFlight
+from gateway.registry.learned import Learned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, KeysView, Mapping
@@ -29,8 +30,8 @@ class BoundHook:
     `keys` signs its calls and verifies its replies. `timeout` is in seconds. `fail` says whether its failure fails
     the query, `waits` whether a call waits for a free place when `max_concurrency` are under way; `retry` and
     `fresh_since` as in `gateway.model.Hook`. Compared by identity: another generation is another object, with an
-    `in_flight` count of its own. Its replies may be used again for at most `cache_seconds`, if they say so. `plan` is
-    what it asks for beyond a plain call, `None` if nothing.
+    `in_flight` count of its own. Its replies may be used again for at most `cache_seconds`, if they say so;
+    `learned` is whether they did. `plan` is what it asks for beyond a plain call, `None` if nothing.
     """
 
     hook_id: str
@@ -55,6 +56,7 @@ class BoundHook:
     retry: bool = False
     fresh_since: int = 0
     cache_seconds: float = 0.0
+    learned: Learned = field(default_factory=lambda: Learned(reusable=False), repr=False)
     plan: HookPlan | None = None
 
 
