@@ -17,6 +17,7 @@ __all__ = [
     "ConfigError",
     "Conflict",
     "ConnectFailed",
+    "CursorMoved",
     "DnsFailed",
     "FieldError",
     "GatewayError",
@@ -142,6 +143,10 @@ class StoreSealed(StoreError):
 
 class StaleGeneration(StoreError):
     """Another process changed the registry in the meantime."""
+
+
+class CursorMoved(StoreError):
+    """Another process went on from there in the meantime; nothing was changed."""
 
 
 # ---------------------------------------------------------------- calls to integration servers

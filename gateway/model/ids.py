@@ -41,3 +41,4 @@ class IdSource:
 
 query_id = IdSource("q")
 message_id = IdSource("msg")
+event_id = IdSource("evt")
