@@ -10,7 +10,8 @@ from aiohttp import web
 from gateway.errors import HookFailed, QueryRejected
 from gateway.model import Query, Result
 from gateway.pipeline import provenance
-from gateway.service.results import add_provenance, drop_validators, failure_response, is_json
+from gateway.pipeline.http_answer import is_result
+from gateway.service.results import add_provenance, drop_validators, failure_response
 from gateway.wire.nesting import DEPTH, depth_of
 
 if TYPE_CHECKING:
@@ -78,12 +79,10 @@ def hooks_middleware(chain: HookChain, query_of: QueryOf) -> Middleware:
 
 
 def _holds_result(request: web.Request, response: web.StreamResponse) -> bool:
+    headers = response.headers
     return (
         isinstance(response, web.Response)
-        and response.status == 200
-        and request.method != "HEAD"
-        and is_json(response.headers.get("content-type"))
-        and "content-encoding" not in response.headers
+        and is_result(request.method, response.status, headers.get("content-type"), headers.get("content-encoding"))
         and isinstance(response.body, (bytes, bytearray))
         and not response.prepared
     )

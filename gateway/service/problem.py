@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -23,6 +22,7 @@ from gateway.errors import (
 )
 from gateway.model.ids import IdSource
 from gateway.observe.log import get_logger
+from gateway.pipeline.http_answer import PROBLEM_JSON, failure_problem, title
 from gateway.pipeline.provenance import failure_headers
 
 if TYPE_CHECKING:
@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
-__all__ = ["PROBLEM_JSON", "Refused", "problem_middleware", "problem_of"]
+__all__ = ["PROBLEM_JSON", "Refused", "problem_middleware", "problem_of", "title"]
 
-PROBLEM_JSON: Final = "application/problem+json"
 _MOST_ERRORS: Final = 50
 _LONGEST_DETAIL: Final = 500
 
@@ -47,9 +46,6 @@ _STATUS: Final[tuple[tuple[type[GatewayError], int], ...]] = (
     (CallError, 502),
 )
 
-# The names of RFC 9110, where Python 3.11 has older ones.
-_TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
-
 _request_id = IdSource("req")
 _log = get_logger(__name__)
 
@@ -63,11 +59,6 @@ class Refused(GatewayError):
         self.headers: Mapping[str, str] = headers or {}
 
 
-def title(status: int) -> str:
-    """The name of an HTTP status."""
-    return _TITLES.get(status) or HTTPStatus(status).phrase
-
-
 def status_of(error: GatewayError) -> int:
     """The HTTP status that an error is answered with; 500 for those that a caller cannot have caused."""
     if isinstance(error, (Refused, HookFailed, UpstreamFailed)):
@@ -77,16 +68,14 @@ def status_of(error: GatewayError) -> int:
 
 def problem_of(error: GatewayError) -> dict[str, Any]:
     """The problem document of an error, without `instance`."""
+    if isinstance(error, (HookFailed, QueryRejected)):
+        return failure_problem(error)
     status = status_of(error)
     problem: dict[str, Any] = {"type": "about:blank", "title": title(status), "status": status, "detail": error.detail}
     if isinstance(error, InvalidInput):
         problem["errors"] = [{"field": e.field, "detail": e.detail} for e in error.errors[:_MOST_ERRORS]]
         if len(error.detail) > _LONGEST_DETAIL:
             problem["detail"] = f"{len(error.errors)} things are wrong with the input; errors names them."
-    elif isinstance(error, HookFailed):
-        problem |= {"hook": error.hook, "reason": str(error.reason)}
-    elif isinstance(error, QueryRejected):  # the hook's own words, but not its own status
-        problem |= {**_wellformed(error.problem), "status": status, "hook": error.hook}
     return problem
 
 
@@ -96,12 +85,6 @@ def _headers_of(error: GatewayError) -> Mapping[str, str]:
     if isinstance(error, (HookFailed, QueryRejected)):
         return failure_headers(error.outcomes)
     return {"retry-after": "1"} if isinstance(error, StoreError) else {}
-
-
-def _wellformed(problem: Mapping[str, Any]) -> dict[str, Any]:
-    """A hook's problem document without members that RFC 9457 has as strings and it has not."""
-    texts = ("type", "title", "detail", "instance")
-    return {name: value for name, value in problem.items() if name not in texts or isinstance(value, str)}
 
 
 def _response(problem: dict[str, Any], headers: Mapping[str, str], instance: str) -> web.Response:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import orjson
 from aiohttp import web
 
 from gateway.pipeline import provenance
-from gateway.service.problem import PROBLEM_JSON, problem_of
+from gateway.pipeline.http_answer import VALIDATORS, failure, is_json
+
+__all__ = ["add_provenance", "drop_validators", "failure_response", "is_json"]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,24 +17,6 @@ if TYPE_CHECKING:
     from multidict import CIMultiDict
 
     from gateway.errors import HookFailed, QueryRejected
-
-# What speaks of the very bytes that the query API produced, and so of no others (RFC 9110, RFC 9530).
-VALIDATORS: Final = (
-    "etag",
-    "last-modified",
-    "content-md5",
-    "digest",
-    "content-digest",
-    "repr-digest",
-    "accept-ranges",
-    "content-range",
-)
-
-
-def is_json(content_type: str | None) -> bool:
-    """Whether a `content-type` says JSON."""
-    media = (content_type or "").partition(";")[0].strip().lower()
-    return media == "application/json" or (media.startswith("application/") and media.endswith("+json"))
 
 
 def drop_validators(headers: CIMultiDict[str]) -> None:
@@ -53,10 +36,5 @@ def add_provenance(headers: CIMultiDict[str], told: Mapping[str, str]) -> None:
 
 def failure_response(error: HookFailed | QueryRejected) -> web.Response:
     """The problem document for a query that has no answer, with the provenance up to there."""
-    problem = problem_of(error)
-    return web.Response(
-        status=problem["status"],
-        body=orjson.dumps(problem),
-        content_type=PROBLEM_JSON,
-        headers=provenance.failure_headers(error.outcomes),
-    )
+    status, headers, body = failure(error)
+    return web.Response(status=status, headers=headers, body=body)
