@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 
 
 def load_settings(
-    path: Path | None,
-    env: Mapping[str, str],
+    path: Path | None = None,
+    env: Mapping[str, str] | None = None,
     *,
     flags: Mapping[str, Any] | None = None,
     other_variables: Collection[str] = (),
 ) -> Settings:
     """The settings from the TOML file at `path` (if any), then `env`, then `flags`; the later ones win.
+
+    Without an `env` it is that of this process.
 
     `flags` maps key paths (`"listen"`, `"store.url"`) to values; `None` is a flag that was not given.
     `other_variables` are names that begin with GATEWAY_ too but belong to someone else, such as the
@@ -35,7 +38,7 @@ def load_settings(
     line holds a value of a secret.
     """
     toml = TomlSource(path)
-    environment = EnvironmentSource(env, others=other_variables)
+    environment = EnvironmentSource(os.environ if env is None else env, others=other_variables)
     flag = FlagSource(flags or {})
     problems = list(environment.problems)
     tables = _merged(_merged(toml(), environment()), flag())

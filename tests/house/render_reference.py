@@ -77,7 +77,7 @@ def metrics():
 def log_events():
     """Every event that the code logs: its level, its logger's package and its fields."""
     found: dict[str, tuple] = {}
-    for path in sorted((ROOT / "gateway").rglob("*.py")):
+    for path in sorted([*(ROOT / "gateway").rglob("*.py"), *(ROOT / "extensions").rglob("*.py")]):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(

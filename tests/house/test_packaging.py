@@ -30,8 +30,9 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_every_file_of_the_package(wheel):
     present = {
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "gateway").rglob("*")
+        str(path.relative_to(base))
+        for base, folder in ((ROOT, ROOT / "gateway"), (ROOT / "extensions", ROOT / "extensions"))
+        for path in folder.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert "gateway/py.typed" in present
