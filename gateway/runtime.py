@@ -12,22 +12,30 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gateway.config import Settings, encryption_keys
 from gateway.observe.log import get_logger
 from gateway.observe.metrics import GatewayMetrics
+from gateway.observe.observer import Observers
 from gateway.pipeline import (
     CallSettings,
     ChainSettings,
+    Explainer,
     HookCaller,
     HookChain,
     HookGuard,
+    HookTrials,
     HookTurn,
+    Insight,
+    Journal,
+    JournalSettings,
     Protections,
     ProtectionSettings,
     QueryPipeline,
+    Traces,
 )
 from gateway.registry import HealthMonitor, HealthSettings, OwnershipCheck, Registry, RegistryRules, WaivedOwnership
 from gateway.resilience.breaker import BreakerSettings
 from gateway.stores import AuditRetention, open_store, parse_store_url
 from gateway.transport.address import AddressGuard
 from gateway.transport.client import HttpTransport
+from gateway.wire.redaction import Redaction
 
 if TYPE_CHECKING:
     import ssl
@@ -46,7 +54,8 @@ log = get_logger("store")
 class Gateway:
     """An open gateway: the registry to change, the chain to run results through, the metrics to show.
 
-    `protections` are the breakers and bulkheads of its hooks; `health` watches over its integrations.
+    `protections` are the breakers and bulkheads of its hooks; `health` watches over its integrations. `insight` is
+    what answers the question why.
     """
 
     settings: Settings
@@ -56,6 +65,7 @@ class Gateway:
     transport: Transport
     protections: Protections
     health: HealthMonitor
+    insight: Insight
 
     def pipeline(
         self,
@@ -115,17 +125,28 @@ async def open_gateway(
         metrics.watch_protection(
             load_of=protections.load_of, total=lambda: (protections.total.in_use, protections.total.waiting)
         )
-        guarded = HookGuard(HookCaller(transport, call_settings, now), protections, gone=registry.report_gone)
+        journal = Journal(_journal(settings), now)
+        caller = HookCaller(transport, call_settings, now)
+        guarded = HookGuard(caller, protections, gone=registry.report_gone, watcher=journal)
         chain_settings = ChainSettings(
             budget=calls.budget_ms / 1000,
             max_depth=calls.max_depth,
             max_result_bytes=calls.max_result_bytes,
             source=calls.source,
         )
-        chain = HookChain(registry.present, guarded, chain_settings, metrics, turn=HookTurn(guarded))
+        observers = Observers(metrics, journal)
+        chain = HookChain(registry.present, guarded, chain_settings, observers, turn=HookTurn(guarded))
         monitor = HealthMonitor(registry, transport, _health(settings), metrics, now=now)
         health = await stack.enter_async_context(monitor.watching())
-        yield Gateway(settings, registry, chain, metrics, transport, protections, health)
+        redaction = Redaction(settings.journal.redact)
+        insight = Insight(
+            journal,
+            Traces(settings.journal.max_traces, settings.journal.max_bytes, now),
+            Explainer(registry, protections, chain_settings),
+            HookTrials(caller, chain_settings, redaction, registry.present, now),
+            redaction,
+        )
+        yield Gateway(settings, registry, chain, metrics, transport, protections, health, insight)
 
 
 @asynccontextmanager
@@ -143,6 +164,18 @@ async def _store(settings: Settings) -> AsyncIterator[RegistryStore]:
         if resealed:
             log.info("store.encrypted_anew", count=resealed)
         yield store
+
+
+def _journal(settings: Settings) -> JournalSettings:
+    journal = settings.journal
+    return JournalSettings(
+        calls_per_hook=journal.calls_per_hook,
+        max_hooks=journal.max_hooks,
+        bodies=journal.bodies,
+        max_body_bytes=journal.max_body_bytes,
+        max_bytes=journal.max_bytes,
+        redaction=Redaction(journal.redact),
+    )
 
 
 def _health(settings: Settings) -> HealthSettings:

@@ -7,6 +7,7 @@ take. Nothing on the data path imports this package: whoever builds the gateway 
 
 from gateway.config.care import BreakerSettings, HealthSettings
 from gateway.config.encryption import encryption_keys
+from gateway.config.insight import JournalSettings
 from gateway.config.keys import ENV_PREFIX, SettingDescription, describe
 from gateway.config.loading import load_settings
 from gateway.config.routes import RouteSettings, Selector
@@ -28,6 +29,7 @@ __all__ = [
     "ControlSettings",
     "DataSourceSettings",
     "HealthSettings",
+    "JournalSettings",
     "LogSettings",
     "RouteSettings",
     "Selector",

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.config.care import BreakerSettings, HealthSettings
+from gateway.config.insight import JournalSettings
 from gateway.config.kinds import FROZEN, Count, Switch
 from gateway.config.routes import RouteSettings
 from gateway.config.values import Address, parse_address, parse_allowed, parse_operator_key, parse_port, parse_url
@@ -286,6 +287,7 @@ class Settings(BaseSettings):
     calls: CallSettings = CallSettings()
     breaker: BreakerSettings = BreakerSettings()
     health: HealthSettings = HealthSettings()
+    journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()
     data_source: DataSourceSettings = DataSourceSettings()
     routes: tuple[RouteSettings, ...] = Field(

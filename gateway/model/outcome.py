@@ -54,6 +54,7 @@ class Outcome(NamedTuple):
     `milliseconds` is the time spent on it; `bytes_out` and `bytes_in` are body bytes sent and received;
     `changed` says whether the result after it differs from the one before. `detail` is a sentence for the
     hook's owner, without any body. `fatal`: it failed, and the query failed with it (failure policy `fail`).
+    `call_id` is the `webhook-id` of the call, if one was made.
     """
 
     hook: str
@@ -69,3 +70,4 @@ class Outcome(NamedTuple):
     changed: bool = False
     detail: str | None = None
     fatal: bool = False
+    call_id: str | None = None

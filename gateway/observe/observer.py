@@ -38,3 +38,25 @@ class NullObserver:
 
     def chain_finished(self, seconds: float) -> None:
         """Do nothing."""
+
+
+class Observers:
+    """Tells several, in their order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def chain_started(self) -> None:
+        """Tell them that a chain begins."""
+        for each in self._observers:
+            each.chain_started()
+
+    def outcome(self, query: Query, outcome: Outcome) -> None:
+        """Tell them what became of one hook."""
+        for each in self._observers:
+            each.outcome(query, outcome)
+
+    def chain_finished(self, seconds: float) -> None:
+        """Tell them that the chain ended."""
+        for each in self._observers:
+            each.chain_finished(seconds)

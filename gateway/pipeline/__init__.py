@@ -7,20 +7,31 @@ One direction, one file per step: `query_pipeline` → `chain` → (the registry
 from gateway.pipeline.answer import Answer
 from gateway.pipeline.call import CallSettings, HookCaller
 from gateway.pipeline.chain import ChainSettings, HookChain
+from gateway.pipeline.explain import Explainer
 from gateway.pipeline.guard import HookGuard
+from gateway.pipeline.insight import Insight
+from gateway.pipeline.journal import Journal, JournalSettings
 from gateway.pipeline.protection import Protections, ProtectionSettings
 from gateway.pipeline.query_pipeline import QueryPipeline
+from gateway.pipeline.trace import Traces
+from gateway.pipeline.trial import HookTrials
 from gateway.pipeline.turn import HookTurn
 
 __all__ = [
     "Answer",
     "CallSettings",
     "ChainSettings",
+    "Explainer",
     "HookCaller",
     "HookChain",
     "HookGuard",
+    "HookTrials",
     "HookTurn",
+    "Insight",
+    "Journal",
+    "JournalSettings",
     "ProtectionSettings",
     "Protections",
     "QueryPipeline",
+    "Traces",
 ]

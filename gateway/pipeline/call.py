@@ -14,7 +14,7 @@ from gateway.transport.protocol import Limits
 from gateway.wire import cloudevents, freshness, nesting, reply, retry_after, signature, trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gateway.model import Query, Result
     from gateway.registry.snapshot import BoundHook
@@ -38,13 +38,18 @@ class Exchanged:
     """One call across its attempts: its id (`webhook-id`), and what was exchanged so far.
 
     `began`: whether it came to sending anything; `sent` and `received` count body bytes; `status` is the HTTP status
-    of the reply, 0 without one. `fresh` is for how many seconds the reply may be used again.
+    of the reply, 0 without one. `fresh` is for how many seconds the reply may be used again. With `whole`, the
+    request's `headers` and `body` and the `reply` are kept, too.
     """
 
-    __slots__ = ("began", "fresh", "ident", "received", "sent", "status")
+    __slots__ = ("began", "body", "fresh", "headers", "ident", "received", "reply", "sent", "status", "whole")
 
     def __init__(self) -> None:
         self.ident = message_id()
+        self.whole = False
+        self.headers: Sequence[tuple[str, str]] = ()
+        self.body = b""
+        self.reply: Response | None = None
         self.began = False
         self.fresh = 0.0
         self.status = 0
@@ -132,11 +137,15 @@ class HookCaller:
         )
         if (state := trace.state(query.tracestate)) is not None:
             headers.append(("tracestate", state))
+        if seen.whole:
+            seen.headers, seen.body = headers, body
         response = await self._transport.exchange(
             hook.endpoint, "POST", headers, body, deadline=deadline, limits=self._limits
         )
         seen.status = response.status
         seen.received = response.received
+        if seen.whole:
+            seen.reply = response
         if response.status in (429, 503):
             wait = retry_after.seconds(response.header("retry-after"), self._now())
             detail = f"the hook answered with status {response.status}"

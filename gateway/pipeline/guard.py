@@ -50,10 +50,22 @@ class Caller(Protocol):
         ...
 
 
+class CallWatcher(Protocol):
+    """Is shown whole calls, on the path of the query: it must be quick. What it raises is logged."""
+
+    def watching(self) -> bool:
+        """Whether it wants to be shown the next call."""
+        ...
+
+    def called(self, hook: BoundHook, sent: Result, after: Result, outcome: Outcome, seen: Exchanged) -> None:
+        """`sent` was sent to `hook`, and `after` is what its reply made of it."""
+        ...
+
+
 class HookGuard:
     """Runs one hook and tells what became of it.
 
-    `gone` is told of a hook that answered 410.
+    `gone` is told of a hook that answered 410. `watcher`, where there is one, is shown the calls that it wants to see.
     """
 
     def __init__(
@@ -62,14 +74,16 @@ class HookGuard:
         protections: Protections | None = None,
         *,
         gone: Callable[[BoundHook], None] = _nothing,
+        watcher: CallWatcher | None = None,
     ) -> None:
         self._caller = caller
         self._protections = protections or Protections()
         self._gone = gone
+        self._watcher = watcher
 
     def calling(self, caller: Caller) -> HookGuard:
         """A guard of the same hooks that lets calls through to `caller`."""
-        return HookGuard(caller, self._protections, gone=self._gone)
+        return HookGuard(caller, self._protections, gone=self._gone, watcher=self._watcher)
 
     async def run(
         self,
@@ -141,6 +155,8 @@ class HookGuard:
     ) -> tuple[Result, Outcome, dict[str, Any] | None]:
         time = asyncio.get_running_loop().time
         began = time()
+        watcher = self._watcher
+        seen.whole = watcher is not None and watcher.watching()
         status = Status.UNCHANGED
         reason: Reason | None = None
         detail: str | None = None
@@ -192,7 +208,13 @@ class HookGuard:
             changed=after is not result,
             detail=detail,
             fatal=hook.fail and status is Status.FAILED,
+            call_id=seen.ident,
         )
+        if seen.whole and watcher is not None:
+            try:
+                watcher.called(hook, result, after, outcome, seen)
+            except Exception:  # who watches must not disturb
+                log.exception("observer.broke")
         return after, outcome, problem
 
     async def _reply(

@@ -14,6 +14,7 @@ from gateway.registry import changes, credentials
 from gateway.registry.drafts import HookChoice, Registered, Rotated
 from gateway.registry.ownership import WaivedOwnership
 from gateway.registry.security import new_credential
+from gateway.registry.trying import bound_to_try
 from gateway.registry.upkeep import Upkeep
 from gateway.registry.writer import RegistryWriter
 from gateway.wire import signature
@@ -342,6 +343,14 @@ class Registry:
         if drain:
             await self._writer.drained([hook.id for hook in hooks])
         return hooks
+
+    async def to_try(self, hook_id: str, *, integration_id: str | None = None) -> BoundHook:
+        """A hook as queries would use it, enabled or not; its URL passes the ownership handshake if it has not yet."""
+        hook = self.hook(hook_id, integration_id=integration_id)
+        integration = self.integration(hook.integration_id)
+        if (url := self._rules.url_of(hook, integration)) != hook.owned_url:
+            await self._own(hook.id, url)
+        return bound_to_try(self._rules, hook, integration)
 
     # ------------------------------------------------------------ what happens by itself
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StoreError
 from gateway.observe.log import get_logger
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gateway.registry.writer import RegistryWriter
 
 log = get_logger("registry")
+
+LEASE_ENDED: Final = "its lease ended without being renewed"
 
 
 class Upkeep:
@@ -44,7 +46,7 @@ class Upkeep:
                     lambda tables, at: changes.disable(
                         at,
                         [tables.hooks[i] for i in ended if tables.leases.get(i, at.now + 1) <= at.now],
-                        "its lease ended without being renewed",
+                        LEASE_ENDED,
                     )
                 )
                 for hook in hooks:

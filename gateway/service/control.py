@@ -20,12 +20,14 @@ from gateway.service.routes.hooks import HookRoutes
 from gateway.service.routes.integrations import IntegrationRoutes
 from gateway.service.routes.meta import MetaRoutes
 from gateway.service.routes.query import QueryRoutes
+from gateway.service.routes.why import WhyRoutes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from gateway.observe.metrics import GatewayMetrics
     from gateway.pipeline import Protections, QueryPipeline
+    from gateway.pipeline.insight import Insight
     from gateway.registry import HealthMonitor, Registry
     from gateway.service.endpoint import Operation
 
@@ -45,7 +47,7 @@ _TAGS: Final = {
     "integrations": "Tier one: integration servers, by the operator.",
     "hooks": "Tier two: their webhooks, by the integration servers themselves.",
     "audit": "Who changed what.",
-    "queries": "Running queries.",
+    "queries": "Running queries, and asking what they would meet.",
     "gateway": "The gateway itself.",
 }
 
@@ -70,6 +72,7 @@ def control_app(
     pipeline: QueryPipeline | None = None,
     protections: Protections | None = None,
     health: HealthMonitor | None = None,
+    insight: Insight | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
     max_failed_auth: int = 20,
     failed_auth_window_seconds: float = 60.0,
@@ -79,6 +82,7 @@ def control_app(
 
     `pipeline`: where one is given, `POST /v1/query` runs it. `protections`: where they are given, the breakers of hooks
     are shown and can be reset. `health`: where it is given, integrations are shown with it.
+    `insight`: where it is given, there is what answers the question why.
     `max_body_bytes` caps request bodies. After `max_failed_auth` wrong keys
     from one address within the window, it gets 429 (0: never).
     `ready` returns if the gateway can do its work and raises a `GatewayError` if not; by
@@ -96,7 +100,13 @@ def control_app(
 
     app.on_response_prepare.append(count)
     operations = control_operations(
-        registry, metrics=metrics, pipeline=pipeline, protections=protections, health=health, ready=ready
+        registry,
+        metrics=metrics,
+        pipeline=pipeline,
+        protections=protections,
+        health=health,
+        insight=insight,
+        ready=ready,
     )
     add_operations(app, operations, keys)
     return app
@@ -109,6 +119,7 @@ def control_operations(
     pipeline: QueryPipeline | None = None,
     protections: Protections | None = None,
     health: HealthMonitor | None = None,
+    insight: Insight | None = None,
     ready: Callable[[], Awaitable[None]] | None = None,
 ) -> list[Operation[Any, Any]]:
     """Every operation of the control API, described and ready to be called."""
@@ -119,6 +130,8 @@ def control_operations(
     ]
     if breakers is not None:
         operations += BreakerRoutes(registry, breakers).operations()
+    if insight is not None:
+        operations += WhyRoutes(registry, insight).operations()
     operations += AuditRoutes(registry).operations()
     if pipeline is not None:
         operations += QueryRoutes(pipeline).operations()

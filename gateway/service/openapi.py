@@ -34,6 +34,7 @@ _WHO: Final = {
 _ID_SCHEMAS: Final[Mapping[str, dict[str, Any]]] = {
     "integration_id": {"type": "string", "minLength": 1, "examples": ["int_1c9d7x2k4m6p8q0r"]},
     "hook_id": {"type": "string", "minLength": 1, "examples": ["hk_3f8k2m9q4r7t1v5x"]},
+    "trace_id": {"type": "string", "minLength": 1, "examples": ["tr_3f8k2m9q4r7t1v5x"]},
 }
 _IF_MATCH: Final = {
     "name": "If-Match",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 
@@ -14,10 +14,11 @@ from gateway.errors import FieldError, InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["page"]
+__all__ = ["number_of", "page"]
 
 T = TypeVar("T")
 Key = tuple[str | int, ...]
+_MOST: Final = 2**53
 
 
 def page(items: Sequence[T], key: Callable[[T], Key], *, cursor: str | None, limit: int) -> tuple[list[T], str | None]:
@@ -49,3 +50,12 @@ def _decode(cursor: str, like: Key | None) -> Key:
     if not fits:
         raise InvalidInput(FieldError("?cursor", "must be a next_cursor that this list gave, or be left out"))
     return tuple(values)
+
+
+def number_of(cursor: str | None) -> int | None:
+    """The number that a list of numbered entries gave as its cursor. Raises `InvalidInput` for what it never gave."""
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit()) or len(cursor) > 16 or int(cursor) > _MOST:
+        raise InvalidInput(FieldError("?cursor", "must be a next_cursor that this list gave, or be left out"))
+    return int(cursor)

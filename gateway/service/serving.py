@@ -95,6 +95,7 @@ async def listening(gateway: Gateway, keys: Sequence[str]) -> AsyncIterator[tupl
             pipeline=pipeline,
             protections=gateway.protections,
             health=gateway.health,
+            insight=gateway.insight,
             max_body_bytes=settings.control.max_body_bytes,
             max_failed_auth=settings.control.max_failed_auth,
             failed_auth_window_seconds=settings.control.failed_auth_window_seconds,

@@ -21,13 +21,27 @@ from schemathesis.config import SchemathesisConfig
 from gateway.errors import ConnectFailed
 from gateway.model import Hook, Integration
 from gateway.observe.metrics import GatewayMetrics
-from gateway.pipeline import CallSettings, HookCaller, HookChain, HookGuard, Protections, QueryPipeline
+from gateway.pipeline import (
+    CallSettings,
+    ChainSettings,
+    Explainer,
+    HookCaller,
+    HookChain,
+    HookGuard,
+    HookTrials,
+    Insight,
+    Journal,
+    Protections,
+    QueryPipeline,
+    Traces,
+)
 from gateway.registry import Registry, RegistryRules
 from gateway.registry.credentials import ApiKeys
 from gateway.service.control import control_app, control_document, control_operations
 from gateway.stores.memory import MemoryStore
 from gateway.stores.protocol import RegistryChange
 from gateway.transport import AddressGuard
+from gateway.wire.redaction import Redaction
 
 KEY = "operator-key"
 
@@ -49,6 +63,13 @@ def pieces(registry):
     return {
         "metrics": GatewayMetrics(),
         "protections": protections,
+        "insight": Insight(
+            Journal(),
+            Traces(10, 1_000_000),
+            Explainer(registry, protections, ChainSettings()),
+            HookTrials(caller, ChainSettings(), Redaction(), registry.present),
+            Redaction(),
+        ),
         "pipeline": QueryPipeline(chain, lambda query: {"asked": query.params}),
     }
 
@@ -149,6 +170,8 @@ def test_the_calls_of_the_contract_are_there_and_no_others():
         "GET /v1/hooks/{hook_id}", "PATCH /v1/hooks/{hook_id}", "DELETE /v1/hooks/{hook_id}",
         "POST /v1/hooks/{hook_id}/enable", "POST /v1/hooks/{hook_id}/disable",
         "GET /v1/hooks/{hook_id}/breaker", "POST /v1/hooks/{hook_id}/breaker/reset",
+        "GET /v1/hooks/{hook_id}/outcomes", "POST /v1/hooks/{hook_id}/test",
+        "POST /v1/explain", "GET /v1/traces/{trace_id}",
         "POST /v1/hooks:enable", "POST /v1/hooks:disable", "POST /v1/query", "GET /v1/audit",
         "GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json",
     }  # fmt: skip

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from gateway.errors import FieldError, InvalidInput
 from gateway.service.auth import Access, no_integration
 from gateway.service.endpoint import Answer, Call, Operation, Out
 from gateway.service.models.audit import AuditList, AuditPage, AuditView, seconds_of
 from gateway.service.models.base import Nothing
+from gateway.service.paging import number_of
 from gateway.stores.protocol import AuditQuery
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from gateway.registry import Registry
 
 __all__ = ["AuditRoutes"]
-
-_MOST: Final = 2**53
 
 
 class AuditRoutes:
@@ -48,18 +46,10 @@ class AuditRoutes:
             who=asked.who,
             since=None if asked.since is None else seconds_of(asked.since),
             until=None if asked.until is None else seconds_of(asked.until),
-            before=_number(asked.cursor),
+            before=number_of(asked.cursor),
             limit=asked.limit + 1,
         )
         found = await self._registry.audit(query)
         entries = found[: asked.limit]
         following = str(entries[-1].number) if len(found) > asked.limit else None
         return Answer(AuditPage(items=[AuditView.of(each, to=own) for each in entries], next_cursor=following))
-
-
-def _number(cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    if not (cursor.isascii() and cursor.isdigit()) or len(cursor) > 16 or int(cursor) > _MOST:
-        raise InvalidInput(FieldError("?cursor", "must be a next_cursor that this list gave, or be left out"))
-    return int(cursor)

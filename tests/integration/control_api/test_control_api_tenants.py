@@ -11,19 +11,44 @@ from dataclasses import replace
 import pytest
 
 from gateway.observe.metrics import GatewayMetrics
-from gateway.pipeline import Protections
+from gateway.pipeline import (
+    CallSettings,
+    ChainSettings,
+    Explainer,
+    HookCaller,
+    HookTrials,
+    Insight,
+    Journal,
+    Protections,
+    Traces,
+)
 from gateway.registry import Registry, RegistryRules
 from gateway.registry.credentials import ApiKeys
 from gateway.service.control import control_app, control_document, control_operations
 from gateway.stores import AuditQuery
 from gateway.stores.memory import MemoryStore
 from gateway.transport import AddressGuard
+from gateway.transport.client import HttpTransport
+from gateway.wire.redaction import Redaction
+
+
+def insight(registry):
+    caller = HookCaller(HttpTransport(AddressGuard()), CallSettings())
+    return Insight(
+        Journal(),
+        Traces(10, 1_000_000),
+        Explainer(registry, Protections(), ChainSettings()),
+        HookTrials(caller, ChainSettings(), Redaction(), registry.present),
+        Redaction(),
+    )
 
 
 def document():
     registry = Registry(MemoryStore(), RegistryRules(AddressGuard()), None, lambda: 0.0, ApiKeys(b""))
     return control_document(
-        control_operations(registry, metrics=GatewayMetrics(), pipeline=object(), protections=Protections())
+        control_operations(
+            registry, metrics=GatewayMetrics(), pipeline=object(), protections=Protections(), insight=insight(registry)
+        )
     )
 
 
@@ -31,16 +56,21 @@ def document():
 async def whole(api, aiohttp_client, metrics):
     """The API with everything that it can offer."""
     app = control_app(
-        api.registry, operator_keys=[api.key], metrics=metrics, pipeline=object(), protections=Protections()
+        api.registry,
+        operator_keys=[api.key],
+        metrics=metrics,
+        pipeline=object(),
+        protections=Protections(),
+        insight=insight(api.registry),
     )
     return replace(api, client=await aiohttp_client(app))
 
 
 DOCUMENT = document()
-IDS = {"integration_id": "integration", "hook_id": "hook"}
+IDS = {"integration_id": "integration", "hook_id": "hook", "trace_id": "trace"}
 # Query parameters that name something by its id, and those that do not.
 NAMING = {"integration": "integration", "hook": "hook"}
-OTHER = {"limit", "cursor", "who", "since", "until"}
+OTHER = {"limit", "cursor", "who", "since", "until", "status", "reason", "outcome"}
 # Members of bodies that hold ids.
 ID_MEMBERS = {"ids"}
 
@@ -110,8 +140,8 @@ async def test_the_ids_of_another_integration_reach_nothing(whole, path, method,
     mine, theirs = await whole.integration("mine"), await whole.integration("theirs-that-nobody-sees")
     me, them = whole.as_(mine["api_key"]), whole.as_(theirs["api_key"])
     my_hook, their_hook = await me.hook("own"), await them.hook("theirs-too")
-    foreign = {"integration": theirs["id"], "hook": their_hook["id"]}
-    own = {"integration": mine["id"], "hook": my_hook["id"]}
+    foreign = {"integration": theirs["id"], "hook": their_hook["id"], "trace": "tr_3f8k2m9q4r7t1v5x"}
+    own = {"integration": mine["id"], "hook": my_hook["id"], "trace": "tr_1c9d7x2k4m6p8q0r"}
 
     def filled(foreign):
         there = path

@@ -1,0 +1,145 @@
+"""Which hooks a query would meet, and why not the others: decided as for a real query, without any call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from gateway.model import HookState
+from gateway.registry.upkeep import LEASE_ENDED
+from gateway.resilience.breaker import BreakerState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from gateway.model import Envelope, Hook, Integration, Query, Result
+    from gateway.pipeline.chain import ChainSettings
+    from gateway.pipeline.protection import Protections
+    from gateway.registry import Registry
+    from gateway.registry.snapshot import BoundHook
+
+_MOST_NAMES: Final = 5
+
+
+class WhyNot(StrEnum):
+    """Why a hook would not run."""
+
+    DISABLED = "disabled"
+    LEASE = "lease"  # it has ended
+    SUSPENDED = "suspended"
+    INTEGRATION_DISABLED = "integration_disabled"
+    TYPE = "type"
+    CAPABILITY = "capability"
+    TENANT = "tenant"
+    ENVELOPE = "envelope"
+    DEPTH = "depth"
+    SIZE = "size"
+    BREAKER_OPEN = "breaker_open"
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What a query would mean for one hook: `reason` and `detail` say why it would not run; `None` if it would.
+
+    `bound` is the hook as queries see it, `None` if they do not.
+    """
+
+    hook: Hook
+    integration: Integration
+    bound: BoundHook | None
+    reason: WhyNot | None = None
+    detail: str | None = None
+
+
+class Explainer:
+    """Explains queries over the present state of a registry."""
+
+    def __init__(self, registry: Registry, protections: Protections, settings: ChainSettings) -> None:
+        self._registry = registry
+        self._protections = protections
+        self.settings: Final = settings
+
+    def explain(self, query: Query, result: Result | None, integration_id: str | None = None) -> list[Explained]:
+        """Every hook, or those of one integration: first those that would run, in the order of the chain.
+
+        Without a `result`, what depends on it is taken not to stand in the way.
+        """
+        present = self._registry.snapshot
+        owners = {each.id: each for each in self._registry.integrations()}
+        found = [
+            self._explained(hook, owners[hook.integration_id], present.get(hook.id), query, result)
+            for hook in self._registry.hooks(integration_id)
+        ]
+        found.sort(key=lambda each: (each.reason is not None, each.bound.place if each.bound else _place(each)))
+        return found
+
+    def _explained(
+        self, hook: Hook, integration: Integration, bound: BoundHook | None, query: Query, result: Result | None
+    ) -> Explained:
+        why = next(self._objections(hook, integration, bound, query, result), None)
+        return Explained(hook, integration, bound, *(why or (None, None)))
+
+    def _objections(
+        self, hook: Hook, integration: Integration, bound: BoundHook | None, query: Query, result: Result | None
+    ) -> Iterator[tuple[WhyNot, str]]:
+        """What stands in the way, in the order in which it is asked."""
+        yield from _of_state(hook, integration, bound)
+        yield from _of_selection(hook, integration.envelope, query)
+        if bound is None:
+            yield WhyNot.ENVELOPE, "nothing is left of what it serves within the integration's envelope"
+            return
+        settings = self.settings
+        if query.depth >= settings.max_depth:
+            yield WhyNot.DEPTH, f"the query is nested in {query.depth} gateway calls; {settings.max_depth} is the limit"
+        if result is not None and len(result.body) > settings.max_result_bytes:
+            size, most = len(result.body), settings.max_result_bytes
+            yield WhyNot.SIZE, f"the result has {size} bytes; {most} are the most that hooks are sent"
+        yield from self._of_breaker(hook)
+
+    def _of_breaker(self, hook: Hook) -> Iterator[tuple[WhyNot, str]]:
+        protection = self._protections.present(hook.id)
+        if protection is None:
+            return
+        view = protection.breaker.view()
+        if view.state is BreakerState.OPEN and view.next_probe_at is not None:
+            left = view.next_probe_at - self._protections.now()
+            yield WhyNot.BREAKER_OPEN, f"its breaker is open for another {left:.1f} s: {view.why}"
+
+
+def _of_state(hook: Hook, integration: Integration, bound: BoundHook | None) -> Iterator[tuple[WhyNot, str]]:
+    if hook.state is HookState.DISABLED:
+        if hook.reason == LEASE_ENDED:
+            yield WhyNot.LEASE, "its lease ended without being renewed; enable it again"
+        else:
+            yield WhyNot.DISABLED, f"it is disabled: {hook.reason}" if hook.reason else "it is disabled"
+    elif hook.state is HookState.SUSPENDED:
+        yield WhyNot.SUSPENDED, f"it is suspended: {hook.suspended}"
+    elif bound is None and hook.lease_expires_at is not None and integration.enabled:
+        yield WhyNot.LEASE, "its lease has ended"
+    if not integration.enabled:
+        yield WhyNot.INTEGRATION_DISABLED, "the operator has switched its integration off"
+
+
+def _of_selection(hook: Hook, envelope: Envelope, query: Query) -> Iterator[tuple[WhyNot, str]]:
+    for why, asked, wanted, allowed in (
+        (WhyNot.TYPE, query.type, hook.types, envelope.types),
+        (WhyNot.CAPABILITY, query.capability, hook.capabilities, envelope.capabilities),
+        (WhyNot.TENANT, query.tenant, hook.tenants, envelope.tenants),
+    ):
+        told = f"the query names no {why.value}" if asked is None else f"the query's {why.value} is {asked!r}"
+        if wanted is not None and asked not in wanted:
+            yield why, f"it serves {_listed(wanted)}, and {told}"
+        if allowed is not None and asked not in allowed:
+            yield WhyNot.ENVELOPE, f"the integration's envelope allows {_listed(allowed)}, and {told}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = sorted(names)
+    shown = ", ".join(map(repr, names[:_MOST_NAMES]))
+    return shown if len(names) <= _MOST_NAMES else f"{shown} and {len(names) - _MOST_NAMES} more"
+
+
+def _place(each: Explained) -> tuple[int, str, int, str]:
+    """Where it would stand if queries saw it."""
+    return -each.integration.priority, each.integration.name, each.hook.order, each.hook.name

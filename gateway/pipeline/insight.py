@@ -1,0 +1,27 @@
+"""What answers the question why: everything about calls that can be asked afterwards, or tried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.pipeline.explain import Explainer
+    from gateway.pipeline.journal import Journal
+    from gateway.pipeline.trace import Traces
+    from gateway.pipeline.trial import HookTrials
+    from gateway.wire.redaction import Redaction
+
+
+@dataclass(frozen=True, slots=True)
+class Insight:
+    """The journal of recent calls, the traces of single queries, the explainer of queries and the trials of hooks.
+
+    `redaction` is what holds for whatever is shown of bodies.
+    """
+
+    journal: Journal
+    traces: Traces
+    explainer: Explainer
+    trials: HookTrials
+    redaction: Redaction
