@@ -192,9 +192,13 @@ class AddressBlocked(CallError):
 
 
 class ReplyTooLarge(CallError):
-    """The reply went past a cap: body, decompressed body, or header."""
+    """The reply went past a cap: body, decompressed body, or header.
+
+    `status` is the HTTP status that it began with, `None` if its head was not whole.
+    """
 
     reason = "too_large"
+    status: int | None = None
 
 
 class BuffersFull(CallError):

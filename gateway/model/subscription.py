@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class ContentType(StrEnum):
     """What a notification's body is."""
 
-    JSON = "application/json"  # the event's data, with the rest in headers
+    JSON = "application/json"  # {"id", "type", "timestamp", "data"}, as in Standard Webhooks
     CLOUDEVENTS = "application/cloudevents+json"  # CloudEvents 1.0, structured
 
 

@@ -105,6 +105,14 @@ class FaultCases(CasesOnABench):
             reply = await call(path.format(LIMITS.body))
         assert LIMITS.body == len(reply.body)
 
+    @pytest.mark.parametrize("path", ["/big?size=100001", "/big?size=100001&chunked", "/gzip-bomb"])
+    @case
+    async def test_a_reply_with_too_large_a_body_still_tells_its_status(self, path: str) -> None:
+        async with self.bench() as call:
+            with pytest.raises(ReplyTooLarge) as caught:
+                await call(path)
+        assert caught.value.status == 200
+
     @case
     async def test_a_deadline_in_the_past_makes_no_connection(self) -> None:
         async with self.bench() as call:

@@ -196,6 +196,10 @@ class AiohttpTransport:
             if len(response.raw_headers) > limits.header_count:
                 raise ReplyTooLarge(f"The reply has more than {limits.header_count} headers.")
             content, received = await _read(response, limits)
+        except ReplyTooLarge as error:
+            error.status = response.status
+            response.close()
+            raise
         except BaseException:
             response.close()
             raise

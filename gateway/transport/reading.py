@@ -183,13 +183,13 @@ class ResponseReader:
                     self._expect_chunks(value)
                 else:
                     self._expect_coding(value)
-        if length is not None and length > self._limits.body:
-            self._refuse(ReplyTooLarge(f"The body of the reply is larger than {self._limits.body} bytes."))
         if status < 200:
             self._count_interim(status, framed=length is not None or self._chunked)
             return
         self.in_head = False
         self._status = status
+        if length is not None and length > self._limits.body:
+            self._refuse(ReplyTooLarge(f"The body of the reply is larger than {self._limits.body} bytes."))
         self._response_headers = headers
         if status in {204, 304}:
             if length or self._chunked:  # the promised bytes may still come: not in front of another response
@@ -240,6 +240,8 @@ class ResponseReader:
         return name
 
     def _refuse(self, error: CallError) -> None:
+        if isinstance(error, ReplyTooLarge) and not self.in_head:
+            error.status = self._status
         self._error = error  # the parser wraps what its callbacks raise
         raise error
 
