@@ -14,6 +14,9 @@ __all__ = [
     "AddressBlocked",
     "BuffersFull",
     "CallError",
+    "ConditionError",
+    "ConditionFailed",
+    "ConditionTooCostly",
     "ConfigError",
     "Conflict",
     "ConnectFailed",
@@ -112,6 +115,29 @@ class OwnershipRefused(Conflict):
 
 class PreconditionFailed(GatewayError):
     """It was changed by someone else in the meantime: read it again, then repeat the change. (HTTP 412)"""
+
+
+# ---------------------------------------------------------------- conditions
+
+
+class ConditionError(GatewayError):
+    """The condition cannot be used.
+
+    `line` and `column`, from 1, are where it is wrong, if that is known.
+    """
+
+    def __init__(self, detail: str, line: int | None = None, column: int | None = None) -> None:
+        self.line = line
+        self.column = column
+        super().__init__(detail if line is None else f"line {line}, column {column}: {detail}")
+
+
+class ConditionFailed(GatewayError):
+    """The condition has no answer for this query."""
+
+
+class ConditionTooCostly(ConditionFailed):
+    """The condition would take too long with values of this size."""
 
 
 # ---------------------------------------------------------------- stores
