@@ -28,6 +28,7 @@ from gateway.pipeline import (
     Protections,
     ProtectionSettings,
     QueryPipeline,
+    Selection,
     Traces,
 )
 from gateway.registry import HealthMonitor, HealthSettings, OwnershipCheck, Registry, RegistryRules, WaivedOwnership
@@ -135,7 +136,8 @@ async def open_gateway(
             source=calls.source,
         )
         observers = Observers(metrics, journal)
-        chain = HookChain(registry.present, guarded, chain_settings, observers, turn=HookTurn(guarded))
+        turn = HookTurn(guarded, Selection(calls.max_condition_bytes))
+        chain = HookChain(registry.present, guarded, chain_settings, observers, turn=turn)
         monitor = HealthMonitor(registry, transport, _health(settings), metrics, now=now)
         health = await stack.enter_async_context(monitor.watching())
         redaction = Redaction(settings.journal.redact)

@@ -175,6 +175,13 @@ class CallSettings(BaseModel):
         le=1024 * 1024 * 1024,
         description="The largest result that is sent to hooks; past it, hooks are skipped with the reason `size`.",
     )
+    max_condition_bytes: Count = Field(
+        default=256 * 1024,
+        ge=1024,
+        le=1024 * 1024,
+        description="The largest result that a hook's condition looks into; past it, the hook is skipped with the "
+        "reason `size`. Handing over 256 KiB takes about 15 ms.",
+    )
     # Python's own recursion limit is 1000 frames, and a step into a document takes up to three: 100 levels are far
     # from it, and several times what real results have.
     max_json_depth: Count = Field(

@@ -13,6 +13,7 @@ from gateway.pipeline.insight import Insight
 from gateway.pipeline.journal import Journal, JournalSettings
 from gateway.pipeline.protection import Protections, ProtectionSettings
 from gateway.pipeline.query_pipeline import QueryPipeline
+from gateway.pipeline.select import Selection
 from gateway.pipeline.trace import Traces
 from gateway.pipeline.trial import HookTrials
 from gateway.pipeline.turn import HookTurn
@@ -33,5 +34,6 @@ __all__ = [
     "ProtectionSettings",
     "Protections",
     "QueryPipeline",
+    "Selection",
     "Traces",
 ]

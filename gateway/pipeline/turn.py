@@ -12,7 +12,11 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
+
+from gateway.pipeline.outcomes import outcome_of
+from gateway.pipeline.select import Selection
 
 if TYPE_CHECKING:
     from gateway.model import Outcome, Query, Result
@@ -32,13 +36,19 @@ class HookTurn:
     the problem document if it rejected the query. Only cancellation gets through.
     """
 
-    def __init__(self, guard: HookGuard) -> None:
+    def __init__(self, guard: HookGuard, selection: Selection | None = None) -> None:
         self._guard = guard
+        self._selection = selection or Selection()
 
     async def run(
         self, hook: BoundHook, plan: HookPlan, query: Query, event: QueryEvent, result: Result, deadline: float
     ) -> Turned:
         """The whole turn: steps 1, 2 and 8 around `answer`. `deadline` is the chain's, in the loop's time."""
+        begun = perf_counter()
+        refusal = self._selection.refusal(hook, plan, query, event, result)
+        if refusal is not None:
+            status, reason, detail = refusal
+            return result, outcome_of(hook, status, reason, begun=begun, detail=detail), None
         return await self.answer(hook, plan, query, event, result, deadline)
 
     async def answer(

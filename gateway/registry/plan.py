@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.errors import ConditionError
 from gateway.model import Granularity, Mode, OnViolation, StickyBy
 from gateway.registry.paths import narrowed
+from gateway.wire.cel import compile_condition
 
 if TYPE_CHECKING:
     from gateway.model import CanaryBounds, Envelope, Hook, RowCount
+    from gateway.wire.cel import Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,15 @@ class PostConditions:
 class HookPlan:
     """What `gateway.pipeline.turn` does for a hook beyond a plain call, the envelope already taken into account.
 
-    `reads`, `writes`: `None` is the whole result, and whatever was read. `drops`: a change outside `writes` is left
-    out instead of failing. `checks`: the hook's own post-conditions, then the envelope's. `rows_at` is where the
-    rows are if it is called with batches of `batch_rows` (`None`: as many as the gateway thinks fit), else `None`.
+    `problem` says why it cannot be called as it was declared. `reads`, `writes`: `None` is the whole result, and
+    whatever was read. `drops`: a change outside `writes` is left out instead of failing. `checks`: the hook's own
+    post-conditions, then the envelope's. `rows_at` is where the rows are if it is called with batches of `batch_rows`
+    (`None`: as many as the gateway thinks fit), else `None`.
     `mode` is the one in force; `percent` from 0 to 100.
     """
 
-    condition: str | None = None
+    condition: Condition | None = None
+    problem: str | None = None
     reads: tuple[str, ...] | None = None
     writes: tuple[str, ...] | None = None
     drops: bool = False
@@ -62,6 +67,7 @@ class HookPlan:
         """Whether there is nothing beyond a plain call."""
         return (
             self.condition is None
+            and self.problem is None
             and self.reads is None
             and self.writes is None
             and not self.checks
@@ -92,8 +98,10 @@ def plan_of(hook: Hook, envelope: Envelope, mode: Mode) -> HookPlan | None:
         envelope.keep,
         envelope.result_schema,
     )
+    condition, problem = _condition(hook)
     plan = HookPlan(
-        condition=hook.condition,
+        condition=condition,
+        problem=problem,
         reads=narrowed(hook.reads, envelope.reads),
         writes=narrowed(hook.writes, envelope.writes),
         drops=hook.on_violation is OnViolation.DROP,
@@ -107,3 +115,13 @@ def plan_of(hook: Hook, envelope: Envelope, mode: Mode) -> HookPlan | None:
         bounds=hook.bounds,
     )
     return None if plan.plain else plan
+
+
+def _condition(hook: Hook) -> tuple[Condition | None, str | None]:
+    """The condition of `hook`, or why it cannot be had: the extra may have been there when it was declared."""
+    if hook.condition is None:
+        return None, None
+    try:
+        return compile_condition(hook.condition), None
+    except ConditionError as e:
+        return None, f"its condition cannot be used: {e.detail}"

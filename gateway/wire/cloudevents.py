@@ -57,12 +57,13 @@ class QueryEvent:
     Raises `TypeError` if the query's params or context cannot be written as JSON.
     """
 
-    __slots__ = ("_attributes", "_common", "_query", "_source", "_trace")
+    __slots__ = ("_attributes", "_common", "_query", "_question", "_source", "_trace")
 
     def __init__(self, query: Query, source: str) -> None:
         self._query = query
         self._source = source
         self._common: bytes | None = None
+        self._question: bytes | None = None
         self._attributes: tuple[tuple[str, str], ...] | None = None
         self._trace: str | None = None
 
@@ -71,6 +72,21 @@ class QueryEvent:
         if self._trace is None:
             self._trace = trace.child(self._query.traceparent)
         return trace.child(self._trace)
+
+    def question(self) -> bytes:
+        """What is told of the query itself, as JSON: type, capability, tenant, params, context."""
+        if self._question is None:
+            q = self._query
+            self._question = orjson.dumps(
+                {
+                    "type": q.type,
+                    "capability": q.capability,
+                    "tenant": q.tenant,
+                    "params": q.params,
+                    "context": q.context,
+                }
+            )
+        return self._question
 
     def structured(self, message_id: str, hook_id: str, at: float, result: Result) -> bytes:
         """The body of a structured call. `at` in seconds since 1970."""
@@ -87,18 +103,11 @@ class QueryEvent:
             attributes["capability"] = q.capability
         if q.tenant is not None:
             attributes["tenant"] = q.tenant
-        asked = {
-            "type": q.type,
-            "capability": q.capability,
-            "tenant": q.tenant,
-            "params": q.params,
-            "context": q.context,
-        }
         return b"".join(
             (
                 orjson.dumps(attributes)[1:-1],
                 b',"datacontenttype":"application/json","data":{"query":',
-                orjson.dumps(asked),
+                self.question(),
                 b',"result":',
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -547,3 +548,22 @@ async def test_an_address_that_does_not_want_to_be_called_is_not_enabled() -> No
             await setup.gateway.registry.enable(hook.id)
         assert not setup.gateway.registry.hook(hook.id).enabled
         assert await setup.ask() == (BEFORE, [])
+
+
+async def test_a_hook_is_called_only_for_queries_that_meet_its_condition() -> None:
+    async with opened() as setup:
+        await setup.hook("/replace", condition='query.tenant == "acme" && size(result.rows) > 1')
+        assert (await setup.ask())[1] == [("replace", "applied", None)]
+        assert await setup.ask(result=b'{"rows": [1]}') == (b'{"rows": [1]}', [("replace", "skipped", "condition")])
+        assert await setup.ask(replace(QUERY, tenant="other")) == (BEFORE, [("replace", "skipped", "condition")])
+        assert len(setup.server.requests) == 1
+
+
+async def test_a_condition_without_an_answer_fails_the_query_only_if_the_hook_must_not_fail() -> None:
+    async with opened() as setup:
+        hook_id = await setup.hook("/replace", condition="query.params.missing == 1")
+        assert await setup.ask() == (BEFORE, [("replace", "skipped", "condition")])
+        await setup.gateway.registry.change_hook(hook_id, {"failure_policy": FailurePolicy.FAIL})
+        with pytest.raises(HookFailed) as caught:
+            await setup.ask()
+        assert (caught.value.reason, setup.server.requests) == ("contract", [])
