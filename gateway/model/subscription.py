@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from gateway.model.integration import SigningSecret
+from gateway.model.integration import SigningSecret  # noqa: TC001  the codec of stores looks it up
 
 
 class ContentType(StrEnum):

@@ -5,7 +5,8 @@ the protocol, its implementations, and what they share (the form of records). `g
 is the exam that each implementation passes. Imports `model` and `errors` only.
 """
 
-from gateway.stores.opening import open_store, parse_store_url
+from gateway.stores.events import EventStore
+from gateway.stores.opening import open_event_store, open_store, parse_store_url
 from gateway.stores.protocol import AuditQuery, AuditRetention, RegistryChange, RegistryState, RegistryStore
 from gateway.stores.sealing import EncryptionKeys, new_encryption_key, parse_encryption_key
 
@@ -13,10 +14,12 @@ __all__ = [
     "AuditQuery",
     "AuditRetention",
     "EncryptionKeys",
+    "EventStore",
     "RegistryChange",
     "RegistryState",
     "RegistryStore",
     "new_encryption_key",
+    "open_event_store",
     "open_store",
     "parse_encryption_key",
     "parse_store_url",

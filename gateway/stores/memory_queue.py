@@ -51,15 +51,16 @@ class Lane:
         self._fresh: list[int] = []
         self._retries: list[tuple[float, int]] = []
         self._oldest: list[int] = []
-        self._keys: dict[str | None, set[int]] = {}
+        self._keys: dict[str | None, list[int]] = {}
 
     def enqueue(self, entry: Entry, *, ordered: bool) -> None:
         """Let an entry that is not open become so: it waits for its turn."""
         number = entry.delivery.sequence
-        group = self._keys.setdefault(entry.delivery.key, set()) if ordered else set()
+        blocked = ordered and self._first_of(entry.delivery.key) is not None
         entry.ordered = ordered
-        entry.delivery = replace(entry.delivery, state=DeliveryState.PENDING, blocked=bool(group))
-        group.add(number)
+        entry.delivery = replace(entry.delivery, state=DeliveryState.PENDING, blocked=blocked)
+        if ordered:
+            heappush(self._keys.setdefault(entry.delivery.key, []), number)
         self.entries[number] = entry
         self.open.add(number)
         self.dead.discard(number)
@@ -82,16 +83,21 @@ class Lane:
         self.open.discard(number)
         if entry.delivery.state is DeliveryState.DEAD:
             self.dead.add(number)
-        if not entry.ordered:
-            return
-        group = self._keys[entry.delivery.key]
-        group.discard(number)
-        if not group:
-            del self._keys[entry.delivery.key]
-        elif all(self.entries[other].delivery.blocked for other in group):
-            following = self.entries[min(group)]
+        following = self._first_of(entry.delivery.key) if entry.ordered else None
+        if following is not None:  # what is not blocked is one at most, and that was this one
             following.delivery = replace(following.delivery, blocked=False)
             self.line_up(following)
+
+    def _first_of(self, key: str | None) -> Entry | None:
+        """The oldest open entry with this key that takes part in its order."""
+        group = self._keys.get(key, [])
+        while group:
+            entry = self.entries.get(group[0])
+            if entry is not None and entry.ordered and entry.delivery.state.open:
+                return entry
+            heappop(group)
+        self._keys.pop(key, None)
+        return None
 
     def forget(self, number: int) -> None:
         """Drop an entry that is not open."""
@@ -312,5 +318,5 @@ class MemoryQueue:
     def next_due(self, now: float) -> float | None:
         """See `DeliveryQueue.next_due`."""
         times = [at for lane in self.lanes.values() if lane.open and (at := lane.ready_at(now)) is not None]
-        times += [entry.delivery.lease_until or 0.0 for lane, entry in self._claims() if not lane.gone]
+        times += [entry.delivery.lease_until or 0.0 for _, entry in self._claims()]
         return max(now, min(times)) if times else None

@@ -108,21 +108,25 @@ MIGRATIONS: Final = (
 )
 
 
-def check_schema(db: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+def check_schema(
+    db: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS, application_id: int = APPLICATION_ID
+) -> None:
     """Raise `StoreTooNew` or `StoreCorrupt` unless the database is empty or went through some of `migrations`.
 
     Only reads.
     """
-    _applied(db, migrations)
+    _applied(db, migrations, application_id)
 
 
-def migrate(db: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+def migrate(
+    db: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS, application_id: int = APPLICATION_ID
+) -> None:
     """Take the missing steps, all in one transaction. Raises as `check_schema`, and `sqlite3.Error`."""
     db.execute("BEGIN IMMEDIATE")
     try:
-        missing = migrations[_applied(db, migrations) :]
+        missing = migrations[_applied(db, migrations, application_id) :]
         if missing:
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA application_id = {application_id}")
             db.execute(
                 "CREATE TABLE IF NOT EXISTS schema_migration "
                 "(number INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL)",
@@ -137,13 +141,13 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS
             db.execute("ROLLBACK")
 
 
-def _applied(db: sqlite3.Connection, migrations: Sequence[Migration]) -> int:
+def _applied(db: sqlite3.Connection, migrations: Sequence[Migration], application_id: int) -> int:
     """How many of `migrations` the database went through."""
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables:
         return 0
     (application,) = db.execute("PRAGMA application_id").fetchone()
-    if application != APPLICATION_ID or "schema_migration" not in tables:
+    if application != application_id or "schema_migration" not in tables:
         raise StoreCorrupt("is an SQLite database of something else")
     rows = db.execute("SELECT number, sha256 FROM schema_migration ORDER BY number").fetchall()
     if rows and rows[-1][0] > migrations[-1].number:

@@ -12,6 +12,7 @@ from gateway.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from gateway.stores.events import EventStore
     from gateway.stores.protocol import AuditRetention, RegistryStore
     from gateway.stores.sealing import EncryptionKeys
 
@@ -52,10 +53,7 @@ async def open_store(
     `keys` encrypt what is secret in it (memory needs none), `retention` says how much of the audit log is kept.
     Raises a subclass of `StoreError` that says why not, and `ConfigError` if the library for encryption is absent.
     """
-    try:
-        path = parse_store_url(url).path
-    except ValueError as error:
-        raise StoreError(f"The store's URL {error}.") from None
+    path = _path_in(url)
     if path is None:
         from gateway.stores.memory import MemoryStore
 
@@ -65,3 +63,29 @@ async def open_store(
 
     async with open_sqlite(path, keys=keys, retention=retention) as store:
         yield store
+
+
+@asynccontextmanager
+async def open_event_store(url: str, *, keys: EncryptionKeys | None = None) -> AsyncIterator[EventStore]:
+    """The notifications of the store at `url`, open until the context ends.
+
+    With SQLite they are in a file of their own beside the registry's, which several processes may have open. Raises
+    as `open_store`.
+    """
+    path = _path_in(url)
+    if path is None:
+        from gateway.stores.memory_events import MemoryEventStore
+
+        yield MemoryEventStore()
+        return
+    from gateway.stores.sqlite_events import events_path, open_sqlite_events
+
+    async with open_sqlite_events(events_path(path), keys=keys) as store:
+        yield store
+
+
+def _path_in(url: str) -> Path | None:
+    try:
+        return parse_store_url(url).path
+    except ValueError as error:
+        raise StoreError(f"The store's URL {error}.") from None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from gateway.errors import StoreError
 from gateway.stores.audit_rows import read_audit
-from gateway.stores.migrations import migrate
+from gateway.stores.migrations import check_schema, migrate
 from gateway.stores.protocol import AuditRetention
 from gateway.stores.rows import gateway_secret, read_generation, read_state, reseal, schemes, write_change
 from gateway.stores.sealing import PLAIN, Vault
@@ -120,7 +120,7 @@ class _Database:
     def open(self) -> None:
         self._path = self._path.resolve()  # the lock is beside the file itself, not beside a link to it
         with ExitStack() as stack, told(self._path):
-            stack.enter_context(prepared_file(self._path, lambda db: self._vault.check(schemes(db))))
+            stack.enter_context(prepared_file(self._path, self._check))
             db = sqlite3.connect(self._path, timeout=self._busy_seconds, isolation_level=None)
             stack.callback(db.close)
             db.execute("PRAGMA foreign_keys = ON")
@@ -133,6 +133,10 @@ class _Database:
             self._reseal(db)
             self._db = db
             self._open = stack.pop_all()
+
+    def _check(self, db: sqlite3.Connection) -> None:
+        check_schema(db)
+        self._vault.check(schemes(db))
 
     def _reseal(self, db: sqlite3.Connection) -> None:
         present = schemes(db)

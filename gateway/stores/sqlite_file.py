@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from gateway.errors import StoreCorrupt, StoreError, StoreLocked, StoreReadOnly, StoreSealed, StoreTooNew
-from gateway.stores.migrations import check_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,20 +24,21 @@ _FIND_OUT: Final = "Stop the other process, or give this one its own database (s
 def prepared_file(path: Path, check: Callable[[sqlite3.Connection], None]) -> Iterator[None]:
     """Hold the lock on the database file at `path`, which is there (perhaps empty) and ours when the block begins.
 
-    `check` may refuse what the file holds (`StoreSealed`). Raises a subclass of `StoreError` if it cannot be used;
+    `check` may refuse what the file holds. Raises a subclass of `StoreError` if it cannot be used;
     a file that was there is unchanged then.
     """
     lock = path.with_name(path.name + ".lock")
-    _check_places(path)
+    check_places(path)
     if path.exists() and not lock.exists():
         inspect(path, check)  # before leaving so much as a lock file beside something that is not ours
     with _locked(lock, path):
-        _create_private(path)
+        create_private(path)
         inspect(path, check)
         yield
 
 
-def _check_places(path: Path) -> None:
+def check_places(path: Path) -> None:
+    """Raise `StoreError` or `StoreReadOnly` if there can be no database at `path`."""
     folder = path.parent
     if not folder.is_dir():
         raise StoreError(f"The database {path} cannot be made: there is no directory {folder}. Make it first.")
@@ -54,10 +54,10 @@ def _check_places(path: Path) -> None:
             )
 
 
-def inspect(path: Path, check: Callable[[sqlite3.Connection], None]) -> None:
-    """Judge an existing file without changing it.
+def inspect(path: Path, check: Callable[[sqlite3.Connection], None], *, whole: bool = True) -> None:
+    """Judge an existing file without changing it; with `whole`, look at every page of it.
 
-    Raises `StoreCorrupt`, `StoreTooNew` or `StoreLocked`, and `StoreSealed` if `check` does.
+    Raises `StoreCorrupt`, `StoreTooNew`, `StoreLocked` or `StoreSealed`, as `check` does.
     """
     try:
         with path.open("rb") as file:
@@ -74,7 +74,6 @@ def inspect(path: Path, check: Callable[[sqlite3.Connection], None]) -> None:
     mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
     with told(path), closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?{mode}", uri=True)) as db:
         try:
-            check_schema(db)
             check(db)
         except StoreSealed as error:
             raise StoreSealed(f"The database {path} {error.detail}. {_UNTOUCHED}") from None
@@ -82,7 +81,7 @@ def inspect(path: Path, check: Callable[[sqlite3.Connection], None]) -> None:
             raise StoreTooNew(f"The database {path} {error.detail}. {_UNTOUCHED} Use that version.") from None
         except StoreCorrupt as error:
             raise StoreCorrupt(f"{path} {error.detail}. {_UNTOUCHED} Use another file (store.url).") from None
-        if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        if whole and db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise StoreCorrupt(f"The database {path} is damaged. {_UNTOUCHED} Restore it from a copy.")
 
 
@@ -107,7 +106,7 @@ def _locked(lock: Path, path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _create_private(path: Path) -> None:
+def create_private(path: Path) -> None:
     """Make the file, if there is none, so that only its owner reads the secrets in it (the log inherits this)."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -128,12 +127,13 @@ def told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise _as_store_error(path, error) from error
+        raise as_store_error(path, error) from error
     except (OverflowError, UnicodeEncodeError) as error:
         raise StoreError(f"The database {path} cannot hold such a value; nothing was changed.") from error
 
 
-def _as_store_error(path: Path, error: sqlite3.Error) -> StoreError:
+def as_store_error(path: Path, error: sqlite3.Error) -> StoreError:
+    """What SQLite raised, as a sentence for a user."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if isinstance(code, int) else None
     match primary:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.stores.memory_events import MemoryEventStore
+from gateway.stores import EncryptionKeys, open_event_store
 from gateway.testing.event_records import FULL_ATTEMPT, FULL_EVENT, FULL_SUBSCRIPTION
 from gateway.testing.event_store_exam import EventStoreExam
 
@@ -15,9 +14,20 @@ from gateway.testing.event_store_exam import EventStoreExam
 class TestMemoryEventStore(EventStoreExam):
     durable = False
 
-    @asynccontextmanager
-    async def open_store(self, place):
-        yield MemoryEventStore()
+    def open_store(self, place):
+        return open_event_store("memory:")
+
+
+class TestSqliteEventStore(EventStoreExam):
+    def open_store(self, place):
+        return open_event_store(f"sqlite:///{place / 'gateway.db'}")
+
+
+class TestEncryptedSqliteEventStore(EventStoreExam):
+    keys = EncryptionKeys(bytes(range(32)))
+
+    def open_store(self, place):
+        return open_event_store(f"sqlite:///{place / 'gateway.db'}", keys=self.keys)
 
 
 @pytest.mark.parametrize("record", [FULL_SUBSCRIPTION, FULL_EVENT, FULL_ATTEMPT], ids=lambda r: type(r).__name__)
