@@ -20,11 +20,21 @@ __all__ = [
     "ConfigError",
     "Conflict",
     "ConnectFailed",
+    "ControlApiBusy",
+    "ControlApiConflict",
+    "ControlApiDenied",
+    "ControlApiError",
+    "ControlApiInvalid",
+    "ControlApiNotFound",
+    "ControlApiStale",
+    "ControlApiUnreachable",
     "CursorMoved",
     "DnsFailed",
     "FieldError",
     "GatewayError",
+    "HandlingFailed",
     "HookFailed",
+    "InboxError",
     "InvalidInput",
     "ListenFailed",
     "NotFound",
@@ -299,3 +309,69 @@ class QueryRejected(GatewayError):
 
 class WebhookRefused(GatewayError):
     """The message is not a valid webhook from the expected sender."""
+
+
+class HandlingFailed(GatewayError):
+    """A message of an inbox cannot be handled, and to try again is of no use: raise it in a handler."""
+
+
+class InboxError(GatewayError):
+    """The inbox could not be read or written; nothing was acknowledged."""
+
+
+# ---------------------------------------------------------------- clients of the control API
+
+
+class ControlApiError(GatewayError):
+    """The control API did not do what it was asked to.
+
+    `status` is the HTTP status, `None` without an answer; `problem` the problem document (RFC 9457), perhaps empty;
+    `errors` what is wrong with which field; `retry_after` for how many seconds it asked to wait, if it did.
+    """
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        status: int | None = None,
+        problem: dict[str, Any] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.problem: dict[str, Any] = problem or {}
+        self.retry_after = retry_after
+        told = self.problem.get("errors")
+        self.errors: Sequence[FieldError] = tuple(
+            FieldError(str(each.get("field", "")), str(each.get("detail", "")))
+            for each in (told if isinstance(told, list) else ())
+            if isinstance(each, dict)
+        )
+
+
+class ControlApiUnreachable(ControlApiError):
+    """The control API could not be reached, or did not answer in time."""
+
+
+class ControlApiDenied(ControlApiError):
+    """The key is not valid, or it is not for this. (HTTP 401, 403)"""
+
+
+class ControlApiInvalid(ControlApiError):
+    """The control API does not accept what it was given; `errors` names the fields. (HTTP 400, 413, 415, 422)"""
+
+
+class ControlApiNotFound(ControlApiError):
+    """There is no such thing at the control API, or not for this key. (HTTP 404)"""
+
+
+class ControlApiConflict(ControlApiError):
+    """It conflicts with what the gateway has, or the address does not say that it wants to be called. (HTTP 409)"""
+
+
+class ControlApiStale(ControlApiError):
+    """It was changed by someone else since it was read. (HTTP 412)"""
+
+
+class ControlApiBusy(ControlApiError):
+    """The gateway cannot do it now, and nothing was changed. (HTTP 429, 503)"""

@@ -37,15 +37,17 @@ class CallSettings:
 class Exchanged:
     """One call across its attempts: its id (`webhook-id`), and what was exchanged so far.
 
-    `began`: whether it came to sending anything; `sent` and `received` count body bytes; `status` is the HTTP status
-    of the reply, 0 without one. `fresh` is for how many seconds the reply may be used again. With `whole`, the
-    request's `headers` and `body` and the `reply` are kept, too.
+    `at` is the event's time, in seconds since 1970: that of the first attempt, so that a call which is repeated has
+    the same body. `began`: whether it came to sending anything; `sent` and `received` count body bytes; `status` is
+    the HTTP status of the reply, 0 without one. `fresh` is for how many seconds the reply may be used again. With
+    `whole`, the request's `headers` and `body` and the `reply` are kept, too.
     """
 
-    __slots__ = ("began", "body", "fresh", "headers", "ident", "received", "reply", "sent", "status", "whole")
+    __slots__ = ("at", "began", "body", "fresh", "headers", "ident", "received", "reply", "sent", "status", "whole")
 
     def __init__(self) -> None:
         self.ident = message_id()
+        self.at: float | None = None
         self.whole = False
         self.headers: Sequence[tuple[str, str]] = ()
         self.body = b""
@@ -75,12 +77,13 @@ class HookCaller:
         repeated, and is filled in on the way, so that it tells of failed calls too. Raises `CallError`.
         """
         now = self._now()
+        at = seen.at = now if seen.at is None else seen.at
         try:
             if hook.binary:
                 body = result.body
-                headers = [("content-type", result.content_type), *event.binary(seen.ident, hook.hook_id, now)]
+                headers = [("content-type", result.content_type), *event.binary(seen.ident, hook.hook_id, at)]
             else:
-                body = event.structured(seen.ident, hook.hook_id, now, result)
+                body = event.structured(seen.ident, hook.hook_id, at, result)
                 headers = [("content-type", cloudevents.STRUCTURED_TYPE)]
         except TypeError as e:
             detail = f"the query's params or context cannot be written as JSON: {e}"

@@ -36,8 +36,16 @@ class KeyRing:
         """The value of `webhook-signature` for a message: one signature for each key that holds at `now`."""
         return signature.sign(self._valid_secrets(now), message_id, timestamp, body, self._valid_signing_keys(now))
 
-    def verify(self, header: Callable[[str], str | None], body: bytes, *, now: float, expected_id: str) -> None:
-        """Return if a reply is authentic and fresh, and to the request with the id `expected_id`.
+    def verify(
+        self,
+        header: Callable[[str], str | None],
+        body: bytes,
+        *,
+        now: float,
+        expected_id: str | None,
+        tolerance_seconds: float = signature.TOLERANCE_SECONDS,
+    ) -> None:
+        """Return if a message is authentic and fresh, and has the id `expected_id`, if one is given.
 
         `header` gives the value of a header by its name, `None` for an absent one. Raises `WebhookRefused`.
         """
@@ -48,6 +56,7 @@ class KeyRing:
             signature=header(signature.SIGNATURE),
             body=body,
             now=now,
+            tolerance_seconds=tolerance_seconds,
             expected_id=expected_id,
             public_keys=self._public_keys,
         )

@@ -15,6 +15,8 @@ OTHERS = {
     "service/proxy/app.py": "makes the session of the proxy",
     "service/proxy/forwarding.py": "the upstream that the operator configured",
     "cli/client.py": "the control API, from the command line",
+    "receiver/control/sync_calls.py": "the control API, from an integration server",
+    "receiver/control/async_calls.py": "the control API, from an integration server in an event loop",
     "cli/demo/run.py": "the demo's own servers on loopback",
     "cli/demo/integration_server.py": "the demo's own gateway",
 }
