@@ -71,18 +71,23 @@ class InThreads:
             yield item
 
 
+class Clients:
+    """Makes clients of one kind; what they wait is in `waited`."""
+
+    def __init__(self, *, in_threads):
+        self._in_threads = in_threads
+        self.waited = Waited()
+
+    def __call__(self, url, key, **more):
+        if self._in_threads:
+            return InThreads(url, key, sleep=self.waited, chance=lambda: 1.0, **more)
+        return ControlClient(url, key, sleep=self.waited.later, chance=lambda: 1.0, **more)
+
+
 @pytest.fixture(params=["event loop", "threads"])
 def client_of(request):
-    """Makes clients of either kind; what they wait is in `waited`."""
-    waited = Waited()
-
-    def make(url, key, **more):
-        if request.param == "threads":
-            return InThreads(url, key, sleep=waited, chance=lambda: 1.0, **more)
-        return ControlClient(url, key, sleep=waited.later, chance=lambda: 1.0, **more)
-
-    make.waited = waited
-    return make
+    """Makes clients of either kind."""
+    return Clients(in_threads=request.param == "threads")
 
 
 @asynccontextmanager

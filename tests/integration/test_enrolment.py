@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,8 +15,11 @@ from gateway.receiver.metrics import ReceiverMetrics
 from gateway.service.serving import listening
 from gateway.testing.clock import ManualClock
 
+if TYPE_CHECKING:
+    from gateway.receiver.control.hooks import HookRequest
+
 OPERATOR = "an-operator-key-for-tests"
-DECLARED = [{"name": "a", "path": "/a"}, {"name": "b", "path": "/b"}]
+DECLARED: list[HookRequest] = [{"name": "a", "path": "/a"}, {"name": "b", "path": "/b"}]
 
 
 def settings(**calls):

@@ -46,7 +46,6 @@ async def aiohttp_form(receiver):
 async def asgi_form(receiver):
     config = uvicorn.Config(receiver.asgi, port=0, log_level="warning", lifespan="on")
     server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110  it has no event for it
         await asyncio.sleep(0.005)
@@ -184,6 +183,10 @@ async def test_a_retried_call_is_the_same_call_for_the_receiver():
     calls = []
     receiver = None
 
+    def count(call):
+        calls.append(call)
+        return {"n": len(calls)}
+
     async def handle(request):
         answer = receiver(request.headers, request.body)
         if len(server.requests) == 2:  # the first one was OPTIONS
@@ -195,7 +198,7 @@ async def test_a_retried_call_is_the_same_call_for_the_receiver():
     async with HookServer() as server, open_gateway(SETTINGS) as gateway:
         server.on("/hook", handle)
         registered = await gateway.registry.register(IntegrationDraft("example", server.url, envelope=ENVELOPE))
-        receiver = of(lambda call: calls.append(call) or {"n": len(calls)})(registered.secret)
+        receiver = of(count)(registered.secret)
         made = await gateway.registry.create_hook(registered.integration.id, HookDraft("hook", "/hook", retry=True))
         await gateway.registry.enable(made.id)
         answer = await gateway.chain.run(Query("search"), Result.of({}))

@@ -442,7 +442,12 @@ def test_without_a_usable_time_limit_the_receivers_own_holds(clock, sender, give
 
 def test_a_call_that_comes_again_is_answered_from_memory_and_signed_for_the_present(receiver, sender, clock):
     calls = []
-    receiver.transform()(lambda call: calls.append(call) or {"n": len(calls)})
+
+    @receiver.transform()
+    def count(call):
+        calls.append(call)
+        return {"n": len(calls)}
+
     first = receiver(*sender.structured(search()))
     clock.advance(100)
     again = receiver(*sender.structured(search()))

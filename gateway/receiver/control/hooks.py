@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from gateway.receiver.control.exchange import Operation
 
@@ -21,6 +21,44 @@ class BreakerStatus(TypedDict):
     next_probe_at: str | None
     in_use: int
     waiting: int
+
+
+class DiffView(TypedDict):
+    """What a reply changes."""
+
+    patch: list[Any] | None
+    note: str | None
+
+
+class EntryView(TypedDict):
+    """One turn of a hook, as the journal remembers it."""
+
+    hook: str
+    integration: str
+    hook_id: str
+    integration_id: str
+    generation: int
+    status: Literal["applied", "unchanged", "cached", "shadowed", "skipped", "failed", "rejected"]
+    reason: str | None
+    detail: str | None
+    milliseconds: float
+    bytes_out: int
+    bytes_in: int
+    changed: bool
+    call_id: str | None
+    at: str
+    query: QueryTold
+    would_be: WouldBeView | None
+    diff: DiffView | None
+    request: RequestView | None
+    reply: ReplyView | None
+
+
+class ExchangeView(TypedDict):
+    """One HTTP exchange."""
+
+    request: RequestView | None
+    reply: ReplyView | None
 
 
 class HookChange(TypedDict):
@@ -118,6 +156,71 @@ class ManyToEnable(TypedDict):
     capabilities: NotRequired[list[str]]
 
 
+class OutcomePage(TypedDict):
+    """A page of what became of a hook's calls, the latest first."""
+
+    items: list[EntryView]
+    next_cursor: str | None
+
+
+class OutcomeView(TypedDict):
+    """What became of one hook for one query."""
+
+    hook: str
+    integration: str
+    hook_id: str
+    integration_id: str
+    generation: int
+    status: Literal["applied", "unchanged", "cached", "shadowed", "skipped", "failed", "rejected"]
+    reason: str | None
+    detail: str | None
+    milliseconds: float
+    bytes_out: int
+    bytes_in: int
+    changed: bool
+    call_id: str | None
+
+
+class QueryRequest(TypedDict):
+    """One question put to the data source."""
+
+    type: str
+    capability: NotRequired[str | None]
+    tenant: NotRequired[str | None]
+    params: NotRequired[Any]
+    context: NotRequired[Any]
+
+
+class QueryTold(TypedDict):
+    """The query that a call was made for."""
+
+    id: str
+    type: str
+    capability: str | None
+    tenant: str | None
+
+
+class ReplyView(TypedDict):
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: str | None
+    body_bytes: int
+    body_note: str | None
+
+
+class RequestView(TypedDict):
+    """What was sent."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str | None
+    body_bytes: int
+    body_note: str | None
+
+
 class ToDisable(TypedDict):
     """How to disable."""
 
@@ -129,6 +232,34 @@ class ToEnable(TypedDict):
     """How to enable."""
 
     lease_seconds: NotRequired[float | None]
+
+
+class ToTry(TypedDict):
+    """A query and its result, to call a hook with."""
+
+    query: QueryRequest
+    result: Any
+
+
+class Tried(TypedDict):
+    """What became of a call that was made to try a hook out."""
+
+    request: RequestView | None
+    reply: ReplyView | None
+    outcome: OutcomeView
+    diff: list[Any] | None
+    diff_note: str | None
+    problem: dict[str, Any] | None
+    more: list[ExchangeView]
+
+
+class WouldBeView(TypedDict):
+    """The outcome that the reply of a hook in shadow would have had."""
+
+    status: Literal["applied", "unchanged", "cached", "shadowed", "skipped", "failed", "rejected"]
+    reason: str | None
+    detail: str | None
+    changed: bool
 
 
 HookSet = list[HookRequest]
@@ -146,3 +277,5 @@ ENABLE_HOOKS = Operation("enableHooks", "POST", "/v1/hooks:enable")
 DISABLE_HOOKS = Operation("disableHooks", "POST", "/v1/hooks:disable")
 READ_BREAKER = Operation("readBreaker", "GET", "/v1/hooks/{hook_id}/breaker")
 RESET_BREAKER = Operation("resetBreaker", "POST", "/v1/hooks/{hook_id}/breaker/reset")
+LIST_OUTCOMES = Operation("listOutcomes", "GET", "/v1/hooks/{hook_id}/outcomes")
+TEST_HOOK = Operation("testHook", "POST", "/v1/hooks/{hook_id}/test")

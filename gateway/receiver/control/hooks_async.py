@@ -16,11 +16,13 @@ from gateway.receiver.control.hooks import (
     ENABLE_HOOK,
     ENABLE_HOOKS,
     LIST_HOOKS,
+    LIST_OUTCOMES,
     READ_BREAKER,
     READ_HOOK,
     REMOVE_HOOK,
     REPLACE_HOOKS,
     RESET_BREAKER,
+    TEST_HOOK,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from gateway.receiver.control.hooks import (
         BreakerStatus,
+        EntryView,
         HookChange,
         HookPage,
         HookRequest,
@@ -36,8 +39,11 @@ if TYPE_CHECKING:
         HookView,
         ManyToDisable,
         ManyToEnable,
+        OutcomePage,
         ToDisable,
         ToEnable,
+        ToTry,
+        Tried,
     )
 
 
@@ -173,4 +179,82 @@ class AsyncHooksCalls(AsyncCalls):
         return cast(
             "BreakerStatus",
             await self._call(RESET_BREAKER, Asked({"hook_id": hook_id}, query={"integration": integration})),
+        )
+
+    async def list_outcomes(
+        self,
+        hook_id: str,
+        *,
+        integration: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+        status: str | None = None,
+        reason: str | None = None,
+        outcome: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> OutcomePage:
+        """List what became of a hook's replies lately.
+
+        Integration, or an operator on its behalf with `?integration=`. Each process of a gateway remembers its own
+        calls; this is about the one that answers.
+        """
+        return cast(
+            "OutcomePage",
+            await self._call(
+                LIST_OUTCOMES,
+                Asked(
+                    {"hook_id": hook_id},
+                    query={
+                        "integration": integration,
+                        "limit": limit,
+                        "cursor": cursor,
+                        "status": status,
+                        "reason": reason,
+                        "outcome": outcome,
+                        "since": since,
+                        "until": until,
+                    },
+                ),
+            ),
+        )
+
+    def iterate_outcomes(
+        self,
+        hook_id: str,
+        *,
+        integration: str | None = None,
+        limit: int | None = None,
+        status: str | None = None,
+        reason: str | None = None,
+        outcome: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> AsyncIterator[EntryView]:
+        """Every item of `list_outcomes`, page by page; `limit` is how many a page has."""
+        return self._pages(
+            LIST_OUTCOMES,
+            Asked(
+                {"hook_id": hook_id},
+                query={
+                    "integration": integration,
+                    "limit": limit,
+                    "status": status,
+                    "reason": reason,
+                    "outcome": outcome,
+                    "since": since,
+                    "until": until,
+                },
+            ),
+        )
+
+    async def test_hook(self, hook_id: str, body: ToTry, *, integration: str | None = None) -> Tried:
+        """Call a hook for real and apply nothing.
+
+        Integration, or an operator on its behalf with `?integration=`. Whether it is enabled or not. Neither its
+        breaker nor its metrics know of it.
+        """
+        return cast(
+            "Tried",
+            await self._call(TEST_HOOK, Asked({"hook_id": hook_id}, query={"integration": integration}, body=body)),
         )

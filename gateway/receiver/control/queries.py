@@ -4,19 +4,115 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 from gateway.receiver.control.exchange import Operation
 
+if TYPE_CHECKING:
+    from gateway.receiver.control.hooks import DiffView, OutcomeView, QueryRequest, ReplyView, RequestView
 
-class QueryRequest(TypedDict):
-    """One question put to the data source."""
 
+class ExplainView(TypedDict):
+    """What a query would mean for each hook."""
+
+    generation: int
+    budget_ms: float
+    would_run: list[RunsView]
+    would_not_run: list[RunsNotView]
+
+
+class LimitsView(TypedDict):
+    """What holds for a call, the envelope and the gateway's own limits taken into account."""
+
+    timeout_ms: int
+    max_concurrency: int
+    max_result_bytes: int
+    failure_policy: Literal["ignore", "fail"]
+    may_reject: bool
+    signed_replies: bool
+
+
+class QueryAsked(TypedDict):
+    """The traced query."""
+
+    id: str
     type: str
-    capability: NotRequired[str | None]
-    tenant: NotRequired[str | None]
-    params: NotRequired[Any]
-    context: NotRequired[Any]
+    capability: str | None
+    tenant: str | None
+    params: Any
+    context: Any
 
 
+class RunsNotView(TypedDict):
+    """A hook that would not run, and why."""
+
+    hook: str
+    hook_id: str
+    integration: str
+    integration_id: str
+    mode: str
+    reason: str
+    detail: str
+
+
+class RunsView(TypedDict):
+    """A hook that would run."""
+
+    hook: str
+    hook_id: str
+    integration: str
+    integration_id: str
+    mode: str
+    limits: LimitsView
+    note: str | None
+
+
+class ToExplain(TypedDict):
+    """A query, and if need be its result."""
+
+    query: QueryRequest
+    result: NotRequired[Any]
+
+
+class TraceView(TypedDict):
+    """The full story of one query."""
+
+    id: str
+    at: str
+    query: QueryAsked | None
+    hooks: list[TracedHookView]
+    calls_left_out: int
+
+
+class TracedCallView(TypedDict):
+    """One call of the traced query."""
+
+    request: RequestView | None
+    reply: ReplyView | None
+    outcome: OutcomeView
+    diff: DiffView
+
+
+class TracedHookView(TypedDict):
+    """One hook of the traced query: its outcome, its limits, and its calls."""
+
+    hook: str
+    integration: str
+    hook_id: str
+    integration_id: str
+    generation: int
+    status: Literal["applied", "unchanged", "cached", "shadowed", "skipped", "failed", "rejected"]
+    reason: str | None
+    detail: str | None
+    milliseconds: float
+    bytes_out: int
+    bytes_in: int
+    changed: bool
+    call_id: str | None
+    limits: LimitsView | None
+    calls: list[TracedCallView]
+
+
+EXPLAIN_QUERY = Operation("explainQuery", "POST", "/v1/explain")
+READ_TRACE = Operation("readTrace", "GET", "/v1/traces/{trace_id}")
 RUN_QUERY = Operation("runQuery", "POST", "/v1/query")

@@ -4,18 +4,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from gateway.receiver.control.exchange import Asked
-from gateway.receiver.control.queries import RUN_QUERY
+from gateway.receiver.control.queries import EXPLAIN_QUERY, READ_TRACE, RUN_QUERY
 from gateway.receiver.control.sync_calls import SyncCalls
 
 if TYPE_CHECKING:
-    from gateway.receiver.control.queries import QueryRequest
+    from gateway.receiver.control.hooks import QueryRequest
+    from gateway.receiver.control.queries import ExplainView, ToExplain, TraceView
 
 
 class SyncQueriesCalls(SyncCalls):
     """The operations on queries."""
+
+    def explain_query(self, body: ToExplain, *, integration: str | None = None) -> ExplainView:
+        """Say which hooks a query would meet, and why.
+
+        Integration, or an operator on its behalf with `?integration=`. No call is made. An integration is told of
+        its own hooks only.
+        """
+        return cast("ExplainView", self._call(EXPLAIN_QUERY, Asked(query={"integration": integration}, body=body)))
+
+    def read_trace(self, trace_id: str) -> TraceView:
+        """Read the full trace of one query.
+
+        Operator only. That of a query with the header gateway-debug, by the gateway-trace-id of its answer. The
+        last ones are kept, by the process that answered the query.
+        """
+        return cast("TraceView", self._call(READ_TRACE, Asked({"trace_id": trace_id})))
 
     def run_query(self, body: QueryRequest) -> Any:
         """Run the whole pipeline.
