@@ -42,7 +42,9 @@ EMBEDDED: Final = Actor(ActorKind.EMBEDDED)
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One record that one change put or removed.
+    """One record that one change put or removed: an integration, a hook of it, or a subscription.
+
+    `integration_id` is empty for a subscription of the operator's.
 
     `at` in seconds since 1970. `action` is like `hook.enabled`. `before` and `after` hold the fields that
     differ, as plain JSON values and never a secret; `None` stands for a record that was not there before, or
@@ -60,3 +62,5 @@ class AuditEntry:
     before: Mapping[str, Any] | None = field(default=None, hash=False)
     after: Mapping[str, Any] | None = field(default=None, hash=False)
     number: int = 0
+    subscription_id: str | None = None
+    subscription: str | None = None

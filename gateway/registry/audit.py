@@ -11,17 +11,19 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.model import AuditEntry
+from gateway.model.subscription import SubscriptionState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from gateway.model import Actor, Hook, Integration
+    from gateway.model.subscription import Subscription
     from gateway.registry.changes import At
     from gateway.registry.tables import Plan, RegistryTables
 
 # What follows from every change, and what the entry says elsewhere.
 _NOT_TOLD: Final = frozenset(
-    {"id", "integration_id", "version", "generation", "fresh_since", "created_at", "updated_at"}
+    {"id", "integration_id", "owner", "version", "generation", "fresh_since", "created_at", "updated_at"}
 )
 _CREDENTIALS: Final = frozenset({"api_keys", "secrets", "signing_keys"})
 _HIDDEN: Final = "(hidden)"
@@ -78,6 +80,48 @@ def _hook_entry(old: Hook | None, new: Hook | None, owner: Integration, at: At, 
     return AuditEntry(
         at.now, at.generation, action, actor, owner.id, owner.name, shown.id, shown.name, before=before, after=after
     )
+
+
+def subscription_entry(
+    old: Subscription | None, new: Subscription | None, at: At, actor: Actor, names: Mapping[str, str]
+) -> AuditEntry:
+    """The entry for a subscription that was `old` and is `new`, of an integration (`names`: by id) or the operator."""
+    shown = new or old
+    assert shown is not None
+    before, after = _compared(_without_query(old), _without_query(new))
+    changed = {*(before or ()), *(after or ())}
+    if old is None:
+        action = "created"
+    elif new is None:
+        action = "removed"
+    elif changed == {"secrets"}:
+        action = "rotated"
+    elif changed <= {"paused", "active"} and changed:
+        action = "paused" if new.state is not SubscriptionState.ACTIVE else "resumed"
+    else:
+        action = "changed"
+    owner = shown.owner or ""
+    return AuditEntry(
+        at.now, at.generation, f"subscription.{action}", actor, owner, names.get(owner, ""),
+        before=before, after=after, subscription_id=shown.id, subscription=shown.name,
+    )  # fmt: skip
+
+
+def _without_query(subscription: Subscription | None) -> Subscription | None:
+    """A query of a URL may hold a token: of a change of it, no more is told than that there was one."""
+    if subscription is None:
+        return None
+    owned = subscription.owned_url
+    return dataclasses.replace(
+        subscription,
+        url=_masked(subscription.url),
+        owned_url=None if owned is None else _masked(owned),
+    )
+
+
+def _masked(url: str) -> str:
+    path, mark, query = url.partition("?")
+    return f"{path}?{_HIDDEN}" if mark and query else url
 
 
 def _hook_action(old: Hook | None, new: Hook | None, before: _Record | None) -> str:

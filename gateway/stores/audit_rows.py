@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = (
     "at, generation, action, actor_kind, actor_id, actor_name, address, integration_id, integration, hook_id, hook, "
-    "before, after"
+    "before, after, subscription_id, subscription"
 )
 
 
@@ -30,7 +30,7 @@ def write_audit(db: sqlite3.Connection, entries: Iterable[AuditEntry], retention
             db.execute("DELETE FROM audit WHERE hook_id = ? AND action = ?", (entry.hook_id, entry.action))
         actor = entry.actor
         db.execute(
-            f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  no input
+            f"INSERT INTO audit ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  no input
             (
                 entry.at,
                 entry.generation,
@@ -45,6 +45,8 @@ def write_audit(db: sqlite3.Connection, entries: Iterable[AuditEntry], retention
                 entry.hook,
                 _text(entry.before),
                 _text(entry.after),
+                entry.subscription_id,
+                entry.subscription,
             ),
         )
     if newest is not None:
@@ -57,6 +59,7 @@ def read_audit(db: sqlite3.Connection, query: AuditQuery) -> list[AuditEntry]:
     wanted: list[tuple[str, tuple[Any, ...]]] = [
         ("integration_id = ?", (query.integration_id,)),
         ("hook_id = ?", (query.hook_id,)),
+        ("subscription_id = ?", (query.subscription_id,)),
         ("? IN (actor_kind, actor_id, actor_name)", (query.who,)),
         ("at >= ?", (query.since,)),
         ("at < ?", (query.until,)),
@@ -75,11 +78,11 @@ def _entry(row: tuple[Any, ...]) -> AuditEntry:
     number, at, generation, action, kind, actor_id, name, address, integration_id, integration, hook_id, hook = row[:12]
     try:
         actor = Actor(ActorKind(kind), actor_id, name, address)
-        before, after = (None if text is None else json.loads(text) for text in row[12:])
+        before, after = (None if text is None else json.loads(text) for text in row[12:14])
     except ValueError:
         raise StoreCorrupt(f"The entry {number} of the audit log in the database is damaged.") from None
     return AuditEntry(
-        at, generation, action, actor, integration_id, integration, hook_id, hook, before, after, number=number
+        at, generation, action, actor, integration_id, integration, hook_id, hook, before, after, number, *row[14:]
     )
 
 

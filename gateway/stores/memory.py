@@ -11,7 +11,7 @@ from gateway.model.audit import REPEATED_ACTIONS
 from gateway.stores.protocol import AuditRetention, RegistryState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from gateway.model import AuditEntry, Hook, Integration
     from gateway.stores.protocol import AuditQuery, RegistryChange
@@ -61,6 +61,10 @@ class MemoryStore:
             tuple(hooks[key] for key in sorted(hooks)),
         )
 
+    async def note(self, entries: Sequence[AuditEntry]) -> None:
+        """Add entries to the audit log."""
+        self._note(entries)
+
     def _note(self, entries: Iterable[AuditEntry]) -> None:
         for entry in entries:
             if entry.action in REPEATED_ACTIONS:
@@ -108,6 +112,7 @@ def _fits(entry: AuditEntry, query: AuditQuery) -> bool:
     return (
         query.integration_id in (None, entry.integration_id)
         and query.hook_id in (None, entry.hook_id)
+        and query.subscription_id in (None, entry.subscription_id)
         and query.who in (None, actor.kind, actor.id, actor.name)
         and (query.since is None or entry.at >= query.since)
         and (query.until is None or entry.at < query.until)

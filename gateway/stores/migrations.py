@@ -105,6 +105,15 @@ MIGRATIONS: Final = (
             "CREATE INDEX audit_by_time ON audit (at)",
         ),
     ),
+    Migration(
+        3,
+        "subscriptions in the audit log",
+        (
+            "ALTER TABLE audit ADD COLUMN subscription_id TEXT",
+            "ALTER TABLE audit ADD COLUMN subscription TEXT",
+            "CREATE INDEX audit_by_subscription ON audit (subscription_id, number)",
+        ),
+    ),
 )
 
 

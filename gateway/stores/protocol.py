@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.model import AuditEntry, Hook, Integration
 
 
@@ -60,6 +62,7 @@ class AuditQuery:
 
     integration_id: str | None = None
     hook_id: str | None = None
+    subscription_id: str | None = None
     who: str | None = None
     since: float | None = None
     until: float | None = None
@@ -81,6 +84,10 @@ class RegistryStore(Protocol):
         and `StoreError` for anything else that went wrong (nothing is changed then either). A cancelled
         call leaves the change either whole or absent.
         """
+        ...
+
+    async def note(self, entries: Sequence[AuditEntry]) -> None:
+        """Add entries to the audit log that tell of changes elsewhere, all or none. Raises `StoreError`."""
         ...
 
     async def audit(self, query: AuditQuery) -> list[AuditEntry]:

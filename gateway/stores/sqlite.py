@@ -14,7 +14,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from gateway.errors import StoreError
-from gateway.stores.audit_rows import read_audit
+from gateway.stores.audit_rows import read_audit, write_audit
 from gateway.stores.migrations import check_schema, migrate
 from gateway.stores.protocol import AuditRetention
 from gateway.stores.rows import gateway_secret, read_generation, read_state, reseal, schemes, write_change
@@ -22,7 +22,7 @@ from gateway.stores.sealing import PLAIN, Vault
 from gateway.stores.sqlite_file import prepared_file, told
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
     from gateway.model import AuditEntry
@@ -84,6 +84,10 @@ class SqliteStore:
     def resealed(self) -> int:
         """How many secrets were encrypted anew when the store was opened."""
         return self._database.resealed
+
+    async def note(self, entries: Sequence[AuditEntry]) -> None:
+        """Add entries to the audit log. Raises `StoreError`."""
+        await self.on_thread(lambda: self._database.note(entries))
 
     async def audit(self, query: AuditQuery) -> list[AuditEntry]:
         """The entries of the audit log that fit, the newest first. Raises `StoreError`."""
@@ -169,6 +173,10 @@ class _Database:
     def commit(self, change: RegistryChange) -> None:
         with self._transaction("BEGIN IMMEDIATE") as db:
             write_change(db, change, self._vault, self._retention)
+
+    def note(self, entries: Sequence[AuditEntry]) -> None:
+        with self._transaction("BEGIN IMMEDIATE") as db:
+            write_audit(db, entries, self._retention)
 
     def audit(self, query: AuditQuery) -> list[AuditEntry]:
         with self._transaction("BEGIN") as db:

@@ -252,6 +252,16 @@ class StoreExam:
             last = (await store.audit(AuditQuery(limit=2)))[-1].number
             assert await found(before=last, limit=2) == [1]
 
+    async def test_what_changed_elsewhere_is_noted_in_the_audit_log(self, tmp_path: Path) -> None:
+        """Entries can be added without a change of the registry; they are found by the subscription they are about."""
+        noted = entry(1, subscription_id="sub_1", subscription="one", integration_id="", integration="")
+        async with self.open_store(tmp_path) as store:
+            await store.note([noted, entry(1, subscription_id="sub_2", subscription="two")])
+            await store.commit(RegistryChange(0, 1, audit=(entry(2),)))
+            (found,) = await store.audit(AuditQuery(subscription_id="sub_1"))
+            assert found == replace(noted, number=1)
+            assert [each.number for each in await store.audit(AuditQuery())] == [3, 2, 1]
+
     async def test_the_audit_log_is_bounded_by_count_and_by_age(self, tmp_path: Path) -> None:
         """What is beyond the retention goes when the next entry comes."""
         retention = AuditRetention(entries=3, seconds=100.0)
