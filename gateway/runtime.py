@@ -16,6 +16,8 @@ from gateway.observe.observer import Observers
 from gateway.pipeline import (
     CallSettings,
     ChainSettings,
+    Coalescer,
+    CoalesceSettings,
     Explainer,
     HookCaller,
     HookChain,
@@ -28,7 +30,12 @@ from gateway.pipeline import (
     Protections,
     ProtectionSettings,
     QueryPipeline,
+    Reuse,
+    ReuseSettings,
+    RowBatches,
+    RowsSettings,
     Selection,
+    Sending,
     Traces,
 )
 from gateway.registry import HealthMonitor, HealthSettings, OwnershipCheck, Registry, RegistryRules, WaivedOwnership
@@ -56,7 +63,7 @@ class Gateway:
     """An open gateway: the registry to change, the chain to run results through, the metrics to show.
 
     `protections` are the breakers and bulkheads of its hooks; `health` watches over its integrations. `insight` is
-    what answers the question why.
+    what answers the question why. `reuse` is the cache of the replies.
     """
 
     settings: Settings
@@ -67,6 +74,7 @@ class Gateway:
     protections: Protections
     health: HealthMonitor
     insight: Insight
+    reuse: Reuse
 
     def pipeline(
         self,
@@ -106,6 +114,7 @@ async def open_gateway(
             default_timeout_ms=calls.timeout_ms,
             max_timeout_ms=calls.max_timeout_ms,
             max_concurrency=calls.max_concurrency,
+            max_cache_seconds=settings.cache.max_seconds,
         )
         ownership = OwnershipCheck(transport, origin=calls.origin) if calls.require_ownership else WaivedOwnership()
         store = await stack.enter_async_context(_store(settings))
@@ -129,6 +138,8 @@ async def open_gateway(
         journal = Journal(_journal(settings), now)
         caller = HookCaller(transport, call_settings, now)
         guarded = HookGuard(caller, protections, gone=registry.report_gone, watcher=journal)
+        sending = _sending(settings, guarded, caller)
+        metrics.watch_reuse(sending.figures)
         chain_settings = ChainSettings(
             budget=calls.budget_ms / 1000,
             max_depth=calls.max_depth,
@@ -136,7 +147,7 @@ async def open_gateway(
             source=calls.source,
         )
         observers = Observers(metrics, journal)
-        turn = HookTurn(guarded, Selection(calls.max_condition_bytes))
+        turn = HookTurn(guarded, Selection(calls.max_condition_bytes), sending)
         chain = HookChain(registry.present, guarded, chain_settings, observers, turn=turn)
         monitor = HealthMonitor(registry, transport, _health(settings), metrics, now=now)
         health = await stack.enter_async_context(monitor.watching())
@@ -148,7 +159,7 @@ async def open_gateway(
             HookTrials(caller, chain_settings, redaction, registry.present, now),
             redaction,
         )
-        yield Gateway(settings, registry, chain, metrics, transport, protections, health, insight)
+        yield Gateway(settings, registry, chain, metrics, transport, protections, health, insight, sending.reuse)
 
 
 @asynccontextmanager
@@ -184,6 +195,16 @@ def _health(settings: Settings) -> HealthSettings:
     health = settings.health
     return HealthSettings(
         interval=health.interval_seconds, timeout=health.timeout_ms / 1000, down_after=health.down_after_seconds
+    )
+
+
+def _sending(settings: Settings, guard: HookGuard, caller: HookCaller) -> Sending:
+    calls, cache = settings.calls, settings.cache
+    return Sending(
+        guard,
+        Reuse(ReuseSettings(cache.max_bytes, cache.max_entries), clock=asyncio.get_running_loop().time),
+        RowBatches(RowsSettings(calls.batch_rows, calls.parallel_batches, calls.max_reply_bytes)),
+        Coalescer(guard, caller, CoalesceSettings(window=calls.coalesce_ms / 1000)),
     )
 
 

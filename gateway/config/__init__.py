@@ -5,6 +5,7 @@ one `ConfigError` that lists every problem. May import stores and transport for 
 take. Nothing on the data path imports this package: whoever builds the gateway hands on plain values.
 """
 
+from gateway.config.cache import CacheSettings
 from gateway.config.care import BreakerSettings, HealthSettings
 from gateway.config.encryption import encryption_keys
 from gateway.config.insight import JournalSettings
@@ -25,6 +26,7 @@ __all__ = [
     "ENV_PREFIX",
     "Address",
     "BreakerSettings",
+    "CacheSettings",
     "CallSettings",
     "ControlSettings",
     "DataSourceSettings",

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.config.cache import CacheSettings
 from gateway.config.care import BreakerSettings, HealthSettings
 from gateway.config.insight import JournalSettings
 from gateway.config.kinds import FROZEN, Count, Switch
@@ -190,6 +191,24 @@ class CallSettings(BaseModel):
         le=200,
         description="How deep the arrays and objects of a JSON document may be nested.",
     )
+    batch_rows: Count = Field(
+        default=1000,
+        ge=1,
+        le=1_000_000,
+        description="How many rows a call of a row-wise hook has that sets no `batch_rows`.",
+    )
+    parallel_batches: Count = Field(
+        default=8,
+        ge=1,
+        le=1000,
+        description="How many batches of one result are called at once; never more than the hook's `max_concurrency`.",
+    )
+    coalesce_ms: Count = Field(
+        default=2,
+        ge=0,
+        le=10,
+        description="How long a result for a hook with `coalesce` waits for others to share its call, in ms; 0: never.",
+    )
     max_depth: Count = Field(
         default=3,
         ge=0,
@@ -292,6 +311,7 @@ class Settings(BaseSettings):
     control: ControlSettings = ControlSettings()
     store: StoreSettings = StoreSettings()
     calls: CallSettings = CallSettings()
+    cache: CacheSettings = CacheSettings()
     breaker: BreakerSettings = BreakerSettings()
     health: HealthSettings = HealthSettings()
     journal: JournalSettings = JournalSettings()

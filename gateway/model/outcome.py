@@ -55,6 +55,8 @@ class Outcome(NamedTuple):
     `changed` says whether the result after it differs from the one before. `detail` is a sentence for the
     hook's owner, without any body. `fatal`: it failed, and the query failed with it (failure policy `fail`).
     `call_id` is the `webhook-id` of the call, if one was made.
+    `batches` is in how many batches of rows the result was sent (0: as a whole), and `batches_failed` how many of them
+    failed; their rows are as they were before.
     """
 
     hook: str
@@ -71,3 +73,5 @@ class Outcome(NamedTuple):
     detail: str | None = None
     fatal: bool = False
     call_id: str | None = None
+    batches: int = 0
+    batches_failed: int = 0

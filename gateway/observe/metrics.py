@@ -9,12 +9,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.model import Reason, Status
+from gateway.observe.reuse_series import ReuseCollector
 from gateway.observe.series import HookSeries, Seconds, SeriesCollector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.model import Outcome, Query
+    from gateway.observe.reuse_series import ReuseFigures
 
 __all__ = ["CONTENT_TYPE", "GatewayMetrics"]
 
@@ -45,6 +47,8 @@ class GatewayMetrics:
         self._registry = CollectorRegistry()
         self._chains = Seconds()
         self._registry.register(SeriesCollector(lambda: self._hooks, self._chains))
+        self._reuse = ReuseCollector()
+        self._registry.register(self._reuse)
         Gauge(
             "gateway_calls_in_flight",
             "Queries whose hooks are being called now; each has one call at a time.",
@@ -150,6 +154,10 @@ class GatewayMetrics:
         self._total_in_use.set_function(lambda: total()[0])
         self._total_waiting.set_function(lambda: total()[1])
 
+    def watch_reuse(self, figures: Callable[[], ReuseFigures]) -> None:
+        """Ask this for what was reused and shared; `render` does, perhaps on another thread."""
+        self._reuse.figures = figures
+
     # ------------------------------------------------------------ the data path tells
 
     def chain_started(self) -> None:
@@ -172,7 +180,10 @@ class GatewayMetrics:
         if status not in _NO_CALL:
             if outcome.milliseconds and reason not in _NOT_CALLED:
                 series.seconds.observe(outcome.milliseconds / 1000)
-            if status is Status.FAILED and not outcome.fatal:
+            if outcome.batches:
+                series.batches += outcome.batches
+                series.batches_failed += outcome.batches_failed
+            if (status is Status.FAILED or outcome.batches_failed) and not outcome.fatal:
                 series.fail_open += 1
 
     def breaker_changed(self, integration: str, hook: str, hook_id: str, state: str) -> None:

@@ -49,7 +49,7 @@ class Seconds:
 class HookSeries:
     """What is counted of one hook. `hook_id` is that of the hook which has the name now."""
 
-    __slots__ = ("calls", "fail_open", "hook_id", "seconds", "transitions")
+    __slots__ = ("batches", "batches_failed", "calls", "fail_open", "hook_id", "seconds", "transitions")
 
     def __init__(self) -> None:
         self.hook_id = ""
@@ -57,6 +57,8 @@ class HookSeries:
         self.transitions: set[str] = set()
         self.seconds = Seconds()
         self.fail_open = 0
+        self.batches = 0
+        self.batches_failed = 0
 
 
 class SeriesCollector:
@@ -84,13 +86,21 @@ class SeriesCollector:
             "gateway_hook_call_seconds", "Seconds that calls to a hook took, failed ones too.", labels=_HOOK
         )
         fail_open = CounterMetricFamily(
-            "gateway_fail_open", "Failures of a hook that queries went on without.", labels=_HOOK
+            "gateway_fail_open",
+            "Failures of a hook that queries went on without, also for some rows only.",
+            labels=_HOOK,
+        )
+        batches = CounterMetricFamily(
+            "gateway_hook_batches", "Batches of rows, by whether they failed.", labels=(*_HOOK, "failed")
         )
         for names, series in hooks.items():
             for (status, reason), count in list(series.calls.items()):
                 calls.add_metric((*names, status.value, "" if reason is None else reason.value), count)
             seconds.add_metric(names, series.seconds.buckets(), series.seconds.total)
             fail_open.add_metric(names, series.fail_open)
+            if series.batches:
+                batches.add_metric((*names, "no"), series.batches - series.batches_failed)
+                batches.add_metric((*names, "yes"), series.batches_failed)
         chains = HistogramMetricFamily("gateway_chain_seconds", "Seconds that all hooks of a query took together.")
         chains.add_metric((), self._chains.buckets(), self._chains.total)
-        yield from (calls, seconds, fail_open, chains)
+        yield from (calls, seconds, fail_open, batches, chains)

@@ -7,13 +7,17 @@ One direction, one file per step: `query_pipeline` → `chain` → (the registry
 from gateway.pipeline.answer import Answer
 from gateway.pipeline.call import CallSettings, HookCaller
 from gateway.pipeline.chain import ChainSettings, HookChain
+from gateway.pipeline.coalesce import Coalescer, CoalesceSettings
 from gateway.pipeline.explain import Explainer
 from gateway.pipeline.guard import HookGuard
 from gateway.pipeline.insight import Insight
 from gateway.pipeline.journal import Journal, JournalSettings
 from gateway.pipeline.protection import Protections, ProtectionSettings
 from gateway.pipeline.query_pipeline import QueryPipeline
+from gateway.pipeline.reuse import Reuse, ReuseSettings
+from gateway.pipeline.rows import RowBatches, RowsSettings
 from gateway.pipeline.select import Selection
+from gateway.pipeline.sending import Sending
 from gateway.pipeline.trace import Traces
 from gateway.pipeline.trial import HookTrials
 from gateway.pipeline.turn import HookTurn
@@ -22,6 +26,8 @@ __all__ = [
     "Answer",
     "CallSettings",
     "ChainSettings",
+    "CoalesceSettings",
+    "Coalescer",
     "Explainer",
     "HookCaller",
     "HookChain",
@@ -34,6 +40,11 @@ __all__ = [
     "ProtectionSettings",
     "Protections",
     "QueryPipeline",
+    "Reuse",
+    "ReuseSettings",
+    "RowBatches",
+    "RowsSettings",
     "Selection",
+    "Sending",
     "Traces",
 ]

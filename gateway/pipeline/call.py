@@ -66,7 +66,7 @@ class HookCaller:
         self._transport = transport
         self._limits = Limits(body=settings.max_reply_bytes)
         self.max_depth = settings.max_json_depth
-        self._now = now
+        self.now = now
 
     async def call(
         self, hook: BoundHook, query: Query, event: QueryEvent, result: Result, deadline: float, seen: Exchanged
@@ -76,7 +76,7 @@ class HookCaller:
         `deadline` in the loop's time holds for all of it. `seen` gives the id, which is the same when a call is
         repeated, and is filled in on the way, so that it tells of failed calls too. Raises `CallError`.
         """
-        now = self._now()
+        now = self.now()
         at = seen.at = now if seen.at is None else seen.at
         try:
             if hook.binary:
@@ -119,7 +119,7 @@ class HookCaller:
         `headers` describe the body. The hook is told the time until `useful_until` (loop time), and waited for until
         `deadline`. Raises `CallError`, also for a response that asks for a pause.
         """
-        now = self._now()
+        now = self.now()
         ident = seen.ident
         seen.began = True
         seen.sent = len(body)
@@ -149,8 +149,10 @@ class HookCaller:
         seen.received = response.received
         if seen.whole:
             seen.reply = response
+        if hook.learned.reusable is None and response.status >= 400:
+            hook.learned.replied(reusable=False)
         if response.status in (429, 503):
-            wait = retry_after.seconds(response.header("retry-after"), self._now())
+            wait = retry_after.seconds(response.header("retry-after"), self.now())
             detail = f"the hook answered with status {response.status}"
             raise ReplyUnusable(Reason.STATUS, detail, retry_after=wait)
         if hook.signed_replies:
@@ -162,7 +164,7 @@ class HookCaller:
 
     def _verify(self, hook: BoundHook, ident: str, response: Response) -> None:
         try:
-            hook.keys.verify(response.header, response.body, now=self._now(), expected_id=ident)
+            hook.keys.verify(response.header, response.body, now=self.now(), expected_id=ident)
         except WebhookRefused as e:
             raise ReplyUnusable(Reason.SIGNATURE, f"the reply's signature does not hold: {e.detail}") from None
 

@@ -43,7 +43,8 @@ class ChainSettings:
 class HookChain:
     """Runs results through the hooks that are enabled for a query.
 
-    `snapshot` gives the present snapshot. Plain hooks go straight to `guard`, those with a plan through `turn`.
+    `snapshot` gives the present snapshot. Plain hooks go straight to `guard`, those with a plan and those
+    whose replies may be used again through `turn`.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class HookChain:
                         outcome = guard.skip(hook, Reason.SIZE)
                     elif outcomes and time() >= deadline:
                         outcome = guard.out_of_time(hook) if hook.fail else guard.skip(hook, Reason.BUDGET)
-                    elif (plan := hook.plan) is None:
+                    elif (plan := hook.plan) is None and hook.learned.reusable is False:
                         result, outcome, problem = await guard.run(hook, query, event, result, deadline)
                     else:
                         result, outcome, problem = await turn.run(hook, plan, query, event, result, deadline)

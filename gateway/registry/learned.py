@@ -1,19 +1,21 @@
-"""What was learnt of one generation of a hook from its replies: whether they may be used again."""
+"""What was learnt of a hook from its replies: whether they may be used again."""
 
 from __future__ import annotations
 
 
 class Learned:
-    """Begins anew with each generation of a hook, like everything that belongs to a `BoundHook`.
+    """Begins anew when the hook is changed, goes to another address, or is enabled after having been disabled.
 
     `reusable`: whether any of its replies could be used again; `None` before the first reply, `False` also for a hook
-    whose replies must not be. `last`: whether the last one could. For one event loop.
+    whose replies must not be. `last`: whether the last one could. `trusted`: before the first reply, equal calls
+    wait for each other; not so for a hook that says itself what becomes of many calls at once. For one event loop.
     """
 
-    __slots__ = ("last", "reusable")
+    __slots__ = ("last", "reusable", "trusted")
 
-    def __init__(self, reusable: bool | None = None) -> None:  # noqa: FBT001  the one thing that it says
+    def __init__(self, *, reusable: bool | None = None, trusted: bool = True) -> None:
         self.reusable = reusable
+        self.trusted = trusted
         self.last = False
 
     def replied(self, *, reusable: bool) -> None:

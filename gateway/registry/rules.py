@@ -172,8 +172,11 @@ class RegistryRules:
         """The endpoint at `url`, a URL of `integration`'s, with its TLS settings. Raises `ValueError`."""
         return parse_endpoint(url, pool=pool, tls=self._tls.of(integration))
 
-    def bind(self, hook: Hook, integration: Integration) -> BoundHook | None:
-        """What queries may use of `hook`: narrowed to the envelope; `None` if it is not to be called."""
+    def bind(self, hook: Hook, integration: Integration, before: BoundHook | None = None) -> BoundHook | None:
+        """What queries may use of `hook`: narrowed to the envelope; `None` if it is not to be called.
+
+        `before` is the same hook as it was: what was learnt of it is kept, unless it begins afresh.
+        """
         if not (hook.enabled and hook.suspended is None and integration.enabled):
             return None
         envelope = integration.envelope
@@ -211,9 +214,22 @@ class RegistryRules:
             retry=hook.retry,
             fresh_since=hook.fresh_since,
             cache_seconds=cache_seconds,
-            learned=Learned(reusable=None if cache_seconds > 0 else False),
+            learned=_learned(hook, endpoint, cache_seconds, before),
             plan=plan_of(hook, envelope, mode),
         )
+
+
+def _learned(hook: Hook, endpoint: Endpoint, cache_seconds: float, before: BoundHook | None) -> Learned:
+    """What is known of the hook's replies."""
+    if cache_seconds <= 0:
+        return Learned(reusable=False)
+    if (
+        before is not None
+        and before.cache_seconds > 0
+        and (before.fresh_since, before.endpoint) == (hook.fresh_since, endpoint)
+    ):
+        return before.learned
+    return Learned(trusted=hook.max_concurrency is None and hook.on_overload is OnOverload.WAIT)
 
 
 def _narrowed(wanted: frozenset[str] | None, allowed: frozenset[str] | None) -> frozenset[str] | None:

@@ -107,7 +107,9 @@ class RegistryWriter:
         for hook_id in tables.apply(generation, what):
             hook = tables.hooks.get(hook_id)
             changes[hook_id] = (
-                None if hook is None else self._rules.bind(hook, tables.integrations[hook.integration_id])
+                None
+                if hook is None
+                else self._rules.bind(hook, tables.integrations[hook.integration_id], self.snapshot.get(hook_id))
             )
         self._retire(changes)
         self.snapshot = self.snapshot.changed(generation, changes)

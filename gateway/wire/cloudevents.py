@@ -88,12 +88,20 @@ class QueryEvent:
             )
         return self._question
 
-    def structured(self, message_id: str, hook_id: str, at: float, result: Result) -> bytes:
-        """The body of a structured call. `at` in seconds since 1970."""
+    def structured(self, message_id: str, hook_id: str, at: float, result: Result, *, traced: bool = False) -> bytes:
+        """The body of a structured call. `at` in seconds since 1970.
+
+        `traced`: with the attributes `traceparent` and `tracestate` of the CloudEvents extension for distributed
+        tracing, for an event that has no HTTP headers of its own.
+        """
         common = self._common
         if common is None:
             common = self._common = self._encode()
         head = f'{{"specversion":"1.0","id":"{message_id}","time":"{rfc3339(at)}","hookid":"{hook_id}",'
+        if traced:
+            head += f'"traceparent":"{self.traceparent()}",'
+            if (state := trace.state(self._query.tracestate)) is not None:
+                head += f'"tracestate":{orjson.dumps(state).decode()},'
         return b"".join((head.encode(), common, result.body, b"}}"))
 
     def _encode(self) -> bytes:
