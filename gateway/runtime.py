@@ -15,6 +15,7 @@ from gateway.observe.metrics import GatewayMetrics
 from gateway.observe.observer import Observers
 from gateway.pipeline import (
     CallSettings,
+    Canaries,
     ChainSettings,
     Coalescer,
     CoalesceSettings,
@@ -32,10 +33,13 @@ from gateway.pipeline import (
     QueryPipeline,
     Reuse,
     ReuseSettings,
+    Rollout,
     RowBatches,
     RowsSettings,
     Selection,
     Sending,
+    Shadows,
+    ShadowSettings,
     Traces,
 )
 from gateway.registry import HealthMonitor, HealthSettings, OwnershipCheck, Registry, RegistryRules, WaivedOwnership
@@ -63,7 +67,7 @@ class Gateway:
     """An open gateway: the registry to change, the chain to run results through, the metrics to show.
 
     `protections` are the breakers and bulkheads of its hooks; `health` watches over its integrations. `insight` is
-    what answers the question why. `reuse` is the cache of the replies.
+    what answers the question why, `canaries` tells who steps back from going live. `reuse` is the cache of the replies.
     """
 
     settings: Settings
@@ -75,6 +79,7 @@ class Gateway:
     health: HealthMonitor
     insight: Insight
     reuse: Reuse
+    canaries: Canaries
 
     def pipeline(
         self,
@@ -146,20 +151,35 @@ async def open_gateway(
             max_result_bytes=calls.max_result_bytes,
             source=calls.source,
         )
+        selection = Selection(calls.max_condition_bytes)
         observers = Observers(metrics, journal)
-        turn = HookTurn(guarded, Selection(calls.max_condition_bytes), sending)
+        redaction = Redaction(settings.journal.redact)
+        shadows = Shadows(_shadows(settings), redaction, metrics, journal)
+        await stack.enter_async_context(shadows.open())
+        metrics.watch_shadows(lambda: shadows.under_way)
+        window = float(settings.rollout.window_seconds)
+        canaries = Canaries(registry.report_step_back, registry.present, protections.now, window=window)
+        canaries.tell(lambda hook, _: metrics.stepped_back(hook.integration, hook.name))
+        turn = HookTurn(guarded, selection, sending, Rollout(shadows, canaries))
         chain = HookChain(registry.present, guarded, chain_settings, observers, turn=turn)
         monitor = HealthMonitor(registry, transport, _health(settings), metrics, now=now)
         health = await stack.enter_async_context(monitor.watching())
-        redaction = Redaction(settings.journal.redact)
         insight = Insight(
             journal,
             Traces(settings.journal.max_traces, settings.journal.max_bytes, now),
-            Explainer(registry, protections, chain_settings),
-            HookTrials(caller, chain_settings, redaction, registry.present, now),
+            Explainer(registry, protections, chain_settings, selection),
+            HookTrials(
+                caller,
+                chain_settings,
+                redaction,
+                registry.present,
+                now,
+                turn=lambda guard: HookTurn(guard, selection, _sending(settings, guard, caller)),
+            ),
             redaction,
         )
-        yield Gateway(settings, registry, chain, metrics, transport, protections, health, insight, sending.reuse)
+        reuse = sending.reuse
+        yield Gateway(settings, registry, chain, metrics, transport, protections, health, insight, reuse, canaries)
 
 
 @asynccontextmanager
@@ -188,6 +208,15 @@ def _journal(settings: Settings) -> JournalSettings:
         max_body_bytes=journal.max_body_bytes,
         max_bytes=journal.max_bytes,
         redaction=Redaction(journal.redact),
+    )
+
+
+def _shadows(settings: Settings) -> ShadowSettings:
+    rollout = settings.rollout
+    return ShadowSettings(
+        calls=min(rollout.shadow_calls, settings.calls.max_concurrency_total // 2),
+        calls_per_hook=rollout.shadow_calls_per_hook,
+        max_bytes=rollout.shadow_bytes,
     )
 
 

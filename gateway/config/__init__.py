@@ -8,7 +8,7 @@ take. Nothing on the data path imports this package: whoever builds the gateway 
 from gateway.config.cache import CacheSettings
 from gateway.config.care import BreakerSettings, HealthSettings
 from gateway.config.encryption import encryption_keys
-from gateway.config.insight import JournalSettings
+from gateway.config.insight import JournalSettings, RolloutSettings
 from gateway.config.keys import ENV_PREFIX, SettingDescription, describe
 from gateway.config.loading import load_settings
 from gateway.config.routes import RouteSettings, Selector
@@ -33,6 +33,7 @@ __all__ = [
     "HealthSettings",
     "JournalSettings",
     "LogSettings",
+    "RolloutSettings",
     "RouteSettings",
     "Selector",
     "SettingDescription",

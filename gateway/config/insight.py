@@ -1,4 +1,4 @@
-"""The settings about what is remembered of calls, for people who ask why."""
+"""The settings about roll-outs, and about what is remembered of calls for people who ask why."""
 
 from __future__ import annotations
 
@@ -69,4 +69,36 @@ class JournalSettings(BaseModel):
         default=(),
         description="Keys for the header `gateway-debug`, at least 16 characters each, beside the operator keys. They "
         "have a query traced and reach nothing else.",
+    )
+
+
+class RolloutSettings(BaseModel):
+    """[rollout]: hooks in shadow, and canaries."""
+
+    model_config = FROZEN
+
+    shadow_calls: Count = Field(
+        default=100,
+        ge=0,
+        le=10_000,
+        description="How many calls of hooks in shadow may be under way; past it, they are skipped. At most half of "
+        "calls.max_concurrency_total is used.",
+    )
+    shadow_calls_per_hook: Count = Field(
+        default=10,
+        ge=0,
+        le=10_000,
+        description="How many of them may be of one hook.",
+    )
+    shadow_bytes: Count = Field(
+        default=64 * 1024 * 1024,
+        ge=0,
+        le=4 * 1024 * 1024 * 1024,
+        description="How large the results may be together that they hold.",
+    )
+    window_seconds: Count = Field(
+        default=300,
+        ge=1,
+        le=86_400,
+        description="The time that is looked back on when the calls of a canary are compared with its bounds.",
     )

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from gateway.config.cache import CacheSettings
 from gateway.config.care import BreakerSettings, HealthSettings
-from gateway.config.insight import JournalSettings
+from gateway.config.insight import JournalSettings, RolloutSettings
 from gateway.config.kinds import FROZEN, Count, Switch
 from gateway.config.routes import RouteSettings
 from gateway.config.values import Address, parse_address, parse_allowed, parse_operator_key, parse_port, parse_url
@@ -315,6 +315,7 @@ class Settings(BaseSettings):
     breaker: BreakerSettings = BreakerSettings()
     health: HealthSettings = HealthSettings()
     journal: JournalSettings = JournalSettings()
+    rollout: RolloutSettings = RolloutSettings()
     log: LogSettings = LogSettings()
     data_source: DataSourceSettings = DataSourceSettings()
     routes: tuple[RouteSettings, ...] = Field(

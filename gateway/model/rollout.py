@@ -11,7 +11,7 @@ class Mode(StrEnum):
 
     ACTIVE = "active"  # its replies are applied
     SHADOW = "shadow"  # it is called beside the query, and its replies are only looked at
-    CANARY = "canary"  # active for a share of the queries, shadow for the others
+    CANARY = "canary"  # active for a share of the queries, skipped for the others
 
 
 class StickyBy(StrEnum):

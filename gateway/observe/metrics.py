@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.model import Reason, Status
 from gateway.observe.reuse_series import ReuseCollector
+from gateway.observe.rollout_series import RolloutSeries
 from gateway.observe.series import HookSeries, Seconds, SeriesCollector
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class GatewayMetrics:
         self._registry.register(SeriesCollector(lambda: self._hooks, self._chains))
         self._reuse = ReuseCollector()
         self._registry.register(self._reuse)
+        self._rollout = RolloutSeries(self._registry)
         Gauge(
             "gateway_calls_in_flight",
             "Queries whose hooks are being called now; each has one call at a time.",
@@ -158,6 +160,10 @@ class GatewayMetrics:
         """Ask this for what was reused and shared; `render` does, perhaps on another thread."""
         self._reuse.figures = figures
 
+    def watch_shadows(self, under_way: Callable[[], int]) -> None:
+        """Ask `under_way` how many calls of hooks in shadow there are; `render` does, perhaps on another thread."""
+        self._rollout.watch(under_way)
+
     # ------------------------------------------------------------ the data path tells
 
     def chain_started(self) -> None:
@@ -193,6 +199,17 @@ class GatewayMetrics:
         series.transitions.add(state)
         self._breaker_transitions.labels(integration, hook, state).inc()
 
+    def shadowed(self, query: Query, outcome: Outcome, diff: object) -> None:  # noqa: ARG002  the seam's signature
+        """This would have become of a hook in shadow."""
+        names = (outcome.integration, outcome.hook)
+        series = self._hooks.get(names) or self._begin(*names)
+        series.hook_id = outcome.hook_id
+        self._rollout.shadowed(outcome)
+
+    def stepped_back(self, integration: str, hook: str) -> None:
+        """A canary left its bounds and is in shadow again."""
+        self._rollout.stepped_back(integration, hook)
+
     def auth_failed(self, refused: bool) -> None:  # noqa: FBT001  the signature of what is counted
         """A key for the control API was not valid, or (`refused`) was not looked at after too many such."""
         self._auth_failures.labels("refused" if refused else "wrong").inc()
@@ -224,6 +241,7 @@ class GatewayMetrics:
             return
         for state in series.transitions:
             self._breaker_transitions.remove(integration, hook, state)
+        self._rollout.forget(integration, hook)
         for metric in (self._breaker_state, self._in_use, self._waiting):
             metric.remove(integration, hook)
 

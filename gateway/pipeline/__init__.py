@@ -6,6 +6,7 @@ One direction, one file per step: `query_pipeline` → `chain` → (the registry
 
 from gateway.pipeline.answer import Answer
 from gateway.pipeline.call import CallSettings, HookCaller
+from gateway.pipeline.canary import Canaries
 from gateway.pipeline.chain import ChainSettings, HookChain
 from gateway.pipeline.coalesce import Coalescer, CoalesceSettings
 from gateway.pipeline.explain import Explainer
@@ -15,6 +16,7 @@ from gateway.pipeline.journal import Journal, JournalSettings
 from gateway.pipeline.protection import Protections, ProtectionSettings
 from gateway.pipeline.query_pipeline import QueryPipeline
 from gateway.pipeline.reuse import Reuse, ReuseSettings
+from gateway.pipeline.rollout import Rollout, Shadows, ShadowSettings
 from gateway.pipeline.rows import RowBatches, RowsSettings
 from gateway.pipeline.select import Selection
 from gateway.pipeline.sending import Sending
@@ -25,6 +27,7 @@ from gateway.pipeline.turn import HookTurn
 __all__ = [
     "Answer",
     "CallSettings",
+    "Canaries",
     "ChainSettings",
     "CoalesceSettings",
     "Coalescer",
@@ -42,9 +45,12 @@ __all__ = [
     "QueryPipeline",
     "Reuse",
     "ReuseSettings",
+    "Rollout",
     "RowBatches",
     "RowsSettings",
     "Selection",
     "Sending",
+    "ShadowSettings",
+    "Shadows",
     "Traces",
 ]

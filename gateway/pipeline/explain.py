@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from gateway.model import HookState
+from gateway.model import HookState, Mode, Reason, Result
+from gateway.pipeline.lots import lot
+from gateway.pipeline.select import Selection
 from gateway.registry.upkeep import LEASE_ENDED
 from gateway.resilience.breaker import BreakerState
+from gateway.wire.cloudevents import QueryEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from gateway.model import Envelope, Hook, Integration, Query, Result
+    from gateway.model import Envelope, Hook, Integration, Query
     from gateway.pipeline.chain import ChainSettings
     from gateway.pipeline.protection import Protections
     from gateway.registry import Registry
     from gateway.registry.snapshot import BoundHook
 
 _MOST_NAMES: Final = 5
+_NEEDS_RESULT: Final = "its condition looks at the result; give the result, too, to know whether it holds"
+_NO_RESULT: Final = Result(b"null")
+_IN_SHADOW: Final = "it is called beside the query, and its reply is not applied"
 
 
 class WhyNot(StrEnum):
@@ -35,6 +41,8 @@ class WhyNot(StrEnum):
     ENVELOPE = "envelope"
     DEPTH = "depth"
     SIZE = "size"
+    SAMPLING = "sampling"
+    CONDITION = "condition"
     BREAKER_OPEN = "breaker_open"
 
 
@@ -42,7 +50,7 @@ class WhyNot(StrEnum):
 class Explained:
     """What a query would mean for one hook: `reason` and `detail` say why it would not run; `None` if it would.
 
-    `bound` is the hook as queries see it, `None` if they do not.
+    `bound` is the hook as queries see it, `None` if they do not. `note` is what else there is to say of one that would.
     """
 
     hook: Hook
@@ -50,12 +58,23 @@ class Explained:
     bound: BoundHook | None
     reason: WhyNot | None = None
     detail: str | None = None
+    note: str | None = None
+
+    @property
+    def mode(self) -> Mode:
+        """The mode in force."""
+        if self.bound is None:
+            return self.hook.mode_in_force
+        return Mode.ACTIVE if self.bound.plan is None else self.bound.plan.mode
 
 
 class Explainer:
     """Explains queries over the present state of a registry."""
 
-    def __init__(self, registry: Registry, protections: Protections, settings: ChainSettings) -> None:
+    def __init__(
+        self, registry: Registry, protections: Protections, settings: ChainSettings, selection: Selection | None = None
+    ) -> None:
+        self._selection = selection or Selection()
         self._registry = registry
         self._protections = protections
         self.settings: Final = settings
@@ -63,7 +82,7 @@ class Explainer:
     def explain(self, query: Query, result: Result | None, integration_id: str | None = None) -> list[Explained]:
         """Every hook, or those of one integration: first those that would run, in the order of the chain.
 
-        Without a `result`, what depends on it is taken not to stand in the way.
+        Without a `result`, a hook whose condition looks at it cannot be told to run.
         """
         present = self._registry.snapshot
         owners = {each.id: each for each in self._registry.integrations()}
@@ -78,7 +97,10 @@ class Explainer:
         self, hook: Hook, integration: Integration, bound: BoundHook | None, query: Query, result: Result | None
     ) -> Explained:
         why = next(self._objections(hook, integration, bound, query, result), None)
-        return Explained(hook, integration, bound, *(why or (None, None)))
+        if why is not None:
+            return Explained(hook, integration, bound, *why)
+        found = Explained(hook, integration, bound)
+        return replace(found, note=_IN_SHADOW) if found.mode is Mode.SHADOW else found
 
     def _objections(
         self, hook: Hook, integration: Integration, bound: BoundHook | None, query: Query, result: Result | None
@@ -95,7 +117,27 @@ class Explainer:
         if result is not None and len(result.body) > settings.max_result_bytes:
             size, most = len(result.body), settings.max_result_bytes
             yield WhyNot.SIZE, f"the result has {size} bytes; {most} are the most that hooks are sent"
+        yield from _of_rollout(bound, query)
+        yield from self._of_condition(bound, query, result)
         yield from self._of_breaker(hook)
+
+    def _of_condition(self, bound: BoundHook, query: Query, result: Result | None) -> Iterator[tuple[WhyNot, str]]:
+        plan = bound.plan
+        if plan is None:
+            return
+        if result is None:
+            if plan.condition is not None and plan.condition.mentions("result"):
+                yield (
+                    WhyNot.CONDITION,
+                    "its condition looks at the result; to know whether it holds, give the result, too",
+                )
+                return
+            result = _NO_RESULT
+        event = QueryEvent(query, self.settings.source)
+        refusal = self._selection.refusal(bound, plan, query, event, result)
+        if refusal is not None:
+            why = WhyNot.SIZE if refusal.reason is Reason.SIZE else WhyNot.CONDITION
+            yield why, refusal.detail or "its condition does not hold"
 
     def _of_breaker(self, hook: Hook) -> Iterator[tuple[WhyNot, str]]:
         protection = self._protections.present(hook.id)
@@ -132,6 +174,16 @@ def _of_selection(hook: Hook, envelope: Envelope, query: Query) -> Iterator[tupl
             yield why, f"it serves {_listed(wanted)}, and {told}"
         if allowed is not None and asked not in allowed:
             yield WhyNot.ENVELOPE, f"the integration's envelope allows {_listed(allowed)}, and {told}"
+
+
+def _of_rollout(bound: BoundHook, query: Query) -> Iterator[tuple[WhyNot, str]]:
+    plan = bound.plan
+    if plan is None or plan.mode is not Mode.CANARY:
+        return
+    drawn = lot(bound.hook_id, plan.sticky_by, query)
+    if drawn >= plan.percent:
+        share = f"it is a canary for {plan.percent:g} % of the queries"
+        yield WhyNot.SAMPLING, f"{share}, by {plan.sticky_by.value}, and this one draws {drawn:.2f}"
 
 
 def _listed(names: Iterable[str]) -> str:

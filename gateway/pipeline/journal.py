@@ -9,8 +9,9 @@ import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from gateway.model import Status
 from gateway.pipeline.exchange import Exchange, changes
 from gateway.pipeline.trace import TRACE
 from gateway.wire.redaction import Redaction
@@ -18,12 +19,13 @@ from gateway.wire.redaction import Redaction
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from gateway.model import Outcome, Query, Reason, Result, Status
+    from gateway.model import Outcome, Query, Reason, Result
     from gateway.pipeline.call import Exchanged
     from gateway.pipeline.exchange import Diff
     from gateway.registry.snapshot import BoundHook
 
-_LONGEST_NAME = 200
+_LONGEST_NAME: Final = 200
+_SHADOWED: Final = Status.SHADOWED
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,16 @@ class Journal:
         trace = TRACE.get()
         if trace is not None:
             trace.outcome(query, outcome)
-        self._add(query, outcome, None)
+        if outcome.status is not _SHADOWED:
+            self._add(query, outcome, None)
+
+    def shadowed(self, query: Query, outcome: Outcome, diff: Diff) -> None:
+        """A call of a hook in shadow ended: `outcome` is what would have become of it, `diff` what it changed."""
+        shown = outcome._replace(status=_SHADOWED, reason=None, detail=None, changed=False)
+        self._add(query, shown, outcome)
+        if outcome.call_id is not None:
+            kept = self._details.get(outcome.call_id)
+            self._keep(outcome.call_id, Detail(kept.exchange if kept else None, diff))
 
     def _add(self, query: Query, outcome: Outcome, would_be: Outcome | None) -> None:
         kept = self._hooks.get(outcome.hook_id)

@@ -186,7 +186,11 @@ class _Work:
             begun=begun,
             bytes_out=sum(each.outcome.bytes_out for each in done),
             bytes_in=sum(each.outcome.bytes_in for each in done),
-        )._replace(batches=count, batches_failed=count - len(well))
+        )._replace(
+            batches=count,
+            batches_failed=count - len(well),
+            call_id=next((each.outcome.call_id for each in done if each.outcome.call_id is not None), None),
+        )
         last = self._last
         if last is not None and last.problem is not None:
             return self._sent, outcome._replace(status=Status.REJECTED), last.problem

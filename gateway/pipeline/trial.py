@@ -7,10 +7,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.model import Mode
 from gateway.pipeline.exchange import changes
 from gateway.pipeline.guard import HookGuard
 from gateway.pipeline.protection import Protections, ProtectionSettings
 from gateway.pipeline.trace import TRACE, Trace
+from gateway.pipeline.turn import HookTurn
+from gateway.registry.learned import Learned
 from gateway.resilience.breaker import BreakerSettings
 from gateway.wire.cloudevents import QueryEvent
 
@@ -62,7 +65,8 @@ class HookTrials:
     """Tries hooks out.
 
     With breakers and bulkheads of its own: a trial neither opens nor closes the breaker that stands before queries, and
-    takes no place from them. `snapshot` gives the present one, `now` seconds since 1970.
+    takes no place from them. Whatever its mode, a hook is called as if it were active; no reply is taken from the cache.
+    `snapshot` gives the present one, `now` seconds since 1970; `turn` makes the turns of hooks with a plan.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class HookTrials:
         redaction: Redaction,
         snapshot: Callable[[], Snapshot],
         now: Callable[[], float] = time.time,
+        *,
+        turn: Callable[[HookGuard], HookTurn] = HookTurn,
     ) -> None:
         protections = Protections(
             ProtectionSettings(
@@ -83,6 +89,7 @@ class HookTrials:
             snapshot=snapshot,
         )
         self._guard = HookGuard(caller, protections, watcher=_Watcher())
+        self._turn = turn(self._guard)
         self._settings = settings
         self._redaction = redaction
         self._now = now
@@ -90,14 +97,20 @@ class HookTrials:
     async def run(self, hook: BoundHook, query: Query, result: Result) -> Trial:
         """Call `hook` with `result`."""
         settings = self._settings
-        hook = replace(hook, max_concurrency=min(hook.max_concurrency, _OF_ONE_HOOK), waits=False)
+        hook = replace(
+            hook,
+            max_concurrency=min(hook.max_concurrency, _OF_ONE_HOOK),
+            waits=False,
+            cache_seconds=0.0,
+            learned=Learned(reusable=False),
+            plan=None if hook.plan is None else replace(hook.plan, mode=Mode.ACTIVE, coalesce=False),
+        )
         deadline = asyncio.get_running_loop().time() + settings.budget
         trace = Trace("", self._now())
         token = TRACE.set(trace)
         try:
-            after, outcome, problem = await self._guard.run(
-                hook, query, QueryEvent(query, settings.source), result, deadline
-            )
+            event = QueryEvent(query, settings.source)
+            after, outcome, problem = await self._turn.run(hook, hook.plan, query, event, result, deadline)
         finally:
             TRACE.reset(token)
         calls, diff = await asyncio.to_thread(self._told, trace, result, after)

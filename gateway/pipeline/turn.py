@@ -13,9 +13,9 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from gateway.model import Reason, Status
+from gateway.model import Mode, Reason, Status
 from gateway.observe.log import get_logger
 from gateway.pipeline.outcomes import outcome_of
 from gateway.pipeline.select import Selection
@@ -23,6 +23,7 @@ from gateway.pipeline.select import Selection
 if TYPE_CHECKING:
     from gateway.model import Outcome, Query, Result
     from gateway.pipeline.guard import HookGuard
+    from gateway.pipeline.rollout import Rollout
     from gateway.pipeline.sending import Sending
     from gateway.registry.plan import HookPlan
     from gateway.registry.snapshot import BoundHook
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 log = get_logger("pipeline")
 
+_ACTIVE: Final = Mode.ACTIVE
+
 
 class HookTurn:
     """Runs one hook by its plan and tells what became of it.
@@ -39,13 +42,20 @@ class HookTurn:
     Each method takes the hook a part of the way and leaves the rest to the next one; all of them have the
     meaning of `HookGuard.run`: the result after the hook (the very object given unless it changed), the outcome, and
     the problem document if it rejected the query. Only cancellation gets through. Without `sending`, every call
-    is made as it comes.
+    is made as it comes; without `rollout`, every hook is active.
     """
 
-    def __init__(self, guard: HookGuard, selection: Selection | None = None, sending: Sending | None = None) -> None:
+    def __init__(
+        self,
+        guard: HookGuard,
+        selection: Selection | None = None,
+        sending: Sending | None = None,
+        rollout: Rollout | None = None,
+    ) -> None:
         self._guard = guard
         self._selection = selection or Selection()
         self._sending = sending
+        self._rollout = rollout
 
     async def run(
         self, hook: BoundHook, plan: HookPlan | None, query: Query, event: QueryEvent, result: Result, deadline: float
@@ -62,18 +72,27 @@ class HookTurn:
         except Exception as e:  # the last line of defence: a bug of ours must not make an answer worse
             log.exception("hook.broke_the_gateway", hook=hook.name, id=hook.hook_id)
             detail = f"the gateway failed: {type(e).__name__}"
-            return result, outcome_of(hook, Status.FAILED, Reason.PROTOCOL, begun=begun, detail=detail), None
+            outcome = outcome_of(hook, Status.FAILED, Reason.PROTOCOL, begun=begun, detail=detail)
+            in_shadow = plan is not None and plan.mode is Mode.SHADOW
+            return result, outcome._replace(fatal=False) if in_shadow else outcome, None
 
     async def planned(
         self, hook: BoundHook, plan: HookPlan, query: Query, event: QueryEvent, result: Result, deadline: float
     ) -> Turned:
         """The whole turn: steps 1, 2 and 8 around `answer`."""
-        begun = perf_counter()
+        begun, rollout = perf_counter(), self._rollout
+        mode = _ACTIVE if rollout is None else rollout.mode(hook, plan, query)
+        if mode is None:
+            detail = f"it is a canary for {plan.percent:g} % of the queries, and this is none of them"
+            return result, outcome_of(hook, Status.SKIPPED, Reason.SAMPLING, begun=begun, detail=detail), None
         refusal = self._selection.refusal(hook, plan, query, event, result)
         if refusal is not None:
-            status, reason, detail = refusal
-            return result, outcome_of(hook, status, reason, begun=begun, detail=detail), None
-        return await self.answer(hook, plan, query, event, result, deadline)
+            status, reason, why = refusal
+            outcome = outcome_of(hook, status, reason, begun=begun, detail=why)
+            return result, outcome._replace(fatal=False) if mode is Mode.SHADOW else outcome, None
+        if rollout is None or mode is _ACTIVE:
+            return await self.answer(hook, plan, query, event, result, deadline)
+        return await rollout.run(mode, hook, plan, query, event, result, deadline, self.answer)
 
     async def answer(
         self, hook: BoundHook, plan: HookPlan, query: Query, event: QueryEvent, result: Result, deadline: float

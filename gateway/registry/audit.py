@@ -135,6 +135,8 @@ def _hook_action(old: Hook | None, new: Hook | None, before: _Record | None) -> 
         return "suspended"
     if old.suspended is not None and new.suspended is None:
         return "resumed"
+    if old.stepped_back is None and new.stepped_back is not None:
+        return "stepped_back"
     return "renewed" if before is not None and before.keys() == {"lease_expires_at"} else "changed"
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from gateway.errors import Conflict, FieldError, InvalidInput, PreconditionFailed
 from gateway.model import ApiKeyHash, Hook, Integration, SigningSecret
 from gateway.model.ids import random_id
+from gateway.registry.rollout import retried
 from gateway.registry.rules import MAX_HOOKS
 from gateway.registry.security import with_tls
 from gateway.registry.tables import Plan
@@ -213,7 +214,7 @@ def replace_hooks(
         if old is None:
             put.append(_new_hook(integration_id, draft, at))
             continue
-        new = replace(old, **{name: getattr(draft, name) for name in DRAFT_FIELDS})
+        new = retried(replace(old, **{name: getattr(draft, name) for name in DRAFT_FIELDS}), old)
         if new != old:
             put.append(_moved(tables, rules, _fresh(_touched(new, at)), owned.get(old.id)))
     return Plan(put_hooks=tuple(put), delete_hooks=tuple(hook.id for hook in present.values())), None
@@ -232,7 +233,7 @@ def change_hook(
     """A hook with some fields changed. `owned` is the URL that passed the handshake for this change."""
     old = tables.hook(hook_id, integration_id)
     _check_version(old, version)
-    new = replace(old, **changes)
+    new = retried(replace(old, **changes), old, changes)
     if new == old:
         return Plan(), old
     integration = tables.integration(old.integration_id)

@@ -362,6 +362,10 @@ class Registry:
         """A call of this generation of a hook was answered 410: disable it, after the fact."""
         self._upkeep.report_gone(hook)
 
+    def report_step_back(self, hook: BoundHook, why: str) -> None:
+        """This canary left its bounds: let it be in shadow until its owner says otherwise, after the fact."""
+        self._upkeep.report_step_back(hook, why)
+
     async def suspend(self, integration_id: str, reason: str) -> list[Hook]:
         """Stop calling the enabled hooks of an integration, without disabling them; those that changed."""
         return await self._upkeep.suspend(integration_id, reason)

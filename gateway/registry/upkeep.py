@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import StoreError
 from gateway.observe.log import get_logger
-from gateway.registry import changes
+from gateway.registry import changes, rollout
 from gateway.registry.leases import LeaseTimer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from gateway.model import Hook
     from gateway.registry.snapshot import BoundHook
@@ -64,7 +64,14 @@ class Upkeep:
 
     def report_gone(self, hook: BoundHook) -> None:
         """A call of this generation of a hook was answered 410: disable it, after the fact."""
-        task = asyncio.ensure_future(self._disable_gone(hook))
+        self._begin(self._disable_gone(hook))
+
+    def report_step_back(self, hook: BoundHook, why: str) -> None:
+        """This canary left its bounds: let it be in shadow until its owner says otherwise."""
+        self._begin(self._step_back(hook, why))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
@@ -101,3 +108,12 @@ class Upkeep:
         except StoreError as e:
             self._writer.withdraw([bound.hook_id])
             log.warning("hook.gone_not_stored", hook=bound.name, id=bound.hook_id, error=e.detail)
+
+    async def _step_back(self, bound: BoundHook, why: str) -> None:
+        try:
+            hook = await self._writer.write(lambda tables, at: rollout.step_back(tables, at, bound, why))
+        except StoreError as e:
+            log.warning("hook.step_back_not_stored", hook=bound.name, id=bound.hook_id, error=e.detail)
+            return
+        if hook is not None:
+            log.warning("hook.in_shadow_again", hook=hook.name, id=hook.id, generation=hook.generation, why=why)

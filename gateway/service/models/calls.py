@@ -74,8 +74,11 @@ class OutcomeView(ApiModel):
     bytes_out: int = Field(description="Bytes of the body that was sent.", examples=[512])
     bytes_in: int = Field(description="Bytes of the body that came back.", examples=[64])
     changed: bool = Field(description="Whether the result after it differs from the one before.", examples=[False])
+    batches: int = Field(description="In how many batches of rows the result was sent; 0 if as a whole.", examples=[0])
+    batches_failed: int = Field(description="How many of them failed; their rows are as they were.", examples=[0])
     call_id: str | None = Field(
-        description="The `webhook-id` of the call; null if none was made.", examples=["msg_0f3a9c1d2e4b5a6c71"]
+        description="The `webhook-id` of the call, or of the first of several; null if none was made.",
+        examples=["msg_0f3a9c1d2e4b5a6c71"],
     )
 
     @classmethod

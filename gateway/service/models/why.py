@@ -132,7 +132,7 @@ class ExplainView(ApiModel):
             generation=generation,
             budget_ms=settings.budget * 1000,
             would_run=[
-                RunsView(**_hook(each), limits=LimitsView.of(each.bound, settings), note=each.detail)
+                RunsView(**_hook(each), limits=LimitsView.of(each.bound, settings), note=each.note)
                 for each in found
                 if each.reason is None and each.bound is not None
             ],
@@ -151,7 +151,7 @@ def _hook(each: Explained) -> dict[str, Any]:
         "hook_id": hook.id,
         "integration": integration.name,
         "integration_id": integration.id,
-        "mode": "active",
+        "mode": each.mode.value,
     }
 
 
