@@ -95,6 +95,9 @@ def test_checking_a_document_finds_what_parsing_it_finds(body: bytes) -> None:
         "100000000000000000000.5",
         "9007199254740993",
         "18446744073709551616",
+        "12.50",
+        "0.100",
+        "-0",
     ],
 )
 def test_a_number_that_a_float_cannot_hold_survives_reading_and_writing(text: str) -> None:

@@ -1,0 +1,337 @@
+"""The fast way to some columns of a table, and back: no value of the other columns is ever made.
+
+For reads such as `/rows/*/price` (rows are objects) or `/rows/*/3` (rows are arrays of one length), with plain pointers
+to other things beside them (`/columns`). msgspec decodes such a document into a type made for the pointers: it checks
+all of it, keeps the bytes of what they name, and nothing of the rest. What goes back is put between the bytes of
+the document that stay as they are.
+
+Everything here gives exactly what `gateway.wire.projection` would, but for white space, or `None`: then that has to do
+it. Each step says why it may be sure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import repeat
+from operator import attrgetter, is_
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from gateway.wire import pointers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.wire.pointers import Places, Segments
+
+    Path = tuple[str, ...]
+    Cells = Sequence[Any]  # the bytes of one cell per row, or UNSET where a row has none
+
+_RAW: Final = msgspec.Raw
+_UNSET: Final = msgspec.UNSET
+_ENCODE: Final = msgspec.json.Encoder().encode
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.:@ -]+\Z")
+_ESCAPED_ASCII: Final = re.compile(rb"\\u00[2-7]")
+_COLON: Final = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
+_ROWS_ARE_ARRAYS: Final = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*\[")
+_NOT_STRUCTURE: Final = bytes(c for c in range(256) if c not in b'[]{},"')
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was taken of a document.
+
+    `projection` are the bytes of it, `found` whether any place was there. `columns` are the cells of each column,
+    `others` what stands at the other pointers, `around` whether each object on the way to anything is there. Where the
+    rows are arrays, `table` are the bytes of the table, and `pieces` the same, cut before and behind each cell.
+    """
+
+    projection: bytes
+    found: bool
+    columns: tuple[Cells, ...]
+    others: tuple[Any, ...]
+    around: tuple[bool, ...]
+    table: bytes | None = None
+    pieces: list[bytes] | None = None
+
+
+class Columns:
+    """Some columns of a table, named by `at` the table is and the `names` of its columns; `others` are pointers."""
+
+    __slots__ = (
+        "_arrays",
+        "_at",
+        "_get_around",
+        "_get_others",
+        "_get_table",
+        "_indexes",
+        "_names",
+        "_objects",
+        "_strict",
+    )
+
+    def __init__(self, at: Path, names: Path, paths: Sequence[Path]) -> None:
+        self._at = at
+        self._names = names
+        others = [path for path in paths if path != at]
+        self._get_table = _Getter(at, paths)
+        self._get_others = [_Getter(path, paths) for path in others]
+        around = dict.fromkeys(path[:n] for path in paths for n in range(1, len(path)))
+        self._get_around = [_Getter(path, paths) for path in around]
+        row = [((name,), _RAW) for name in names]
+        for_objects: Any = list[_type(row, strict=False)]  # type: ignore[misc]
+        strict: Any = list[_type(row, strict=True)]  # type: ignore[misc]
+        indexes = [pointers.index(name) for name in names]
+        self._indexes = None if None in indexes else [index for index in indexes if index is not None]
+        self._objects = _decoder(at, paths, for_objects, strict=False)
+        self._arrays = _decoder(at, paths, _RAW, strict=False)
+        self._strict = _decoder(at, paths, strict, strict=True)
+
+    @classmethod
+    def of(cls, reads: Sequence[Segments]) -> Columns | None:
+        """The columns that `reads` are, with other things beside them; `None` if they are something else."""
+        tables = {segments[:-2] for segments in reads if None in segments}
+        if len(tables) != 1:
+            return None
+        (at,) = tables
+        names: dict[str, None] = {}
+        paths: dict[Path, None] = {}
+        for segments in reads:
+            if None in segments:
+                if len(segments) < 2 or segments[-2] is not None or segments[-1] is None or None in at:
+                    return None
+                names[segments[-1]] = None
+            elif segments == at:
+                return None
+            paths[at if None in segments else segments] = None  # type: ignore[index]  # no star in either
+        if any(one != other and one == other[: len(one)] for one in paths for other in paths):
+            return None
+        try:
+            return cls(at, tuple(names), tuple(paths))  # type: ignore[arg-type]  # no star in it
+        except ValueError:
+            return None  # msgspec has no fields with quotes or backslashes in their names
+
+    # ------------------------------------------------------------ taking
+
+    def take(self, body: bytes) -> Taken | None:
+        """The projection of the document `body`; `None` if it has another shape."""
+        try:
+            if self._indexes is not None:
+                parts = self._arrays.decode(body)
+                table = self._get_table(parts)
+                if table is not _UNSET and _ROWS_ARE_ARRAYS.match(table):
+                    return self._take_arrays(parts, bytes(table))
+            parts = self._objects.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            return None
+        rows = self._get_table(parts)
+        if rows is _UNSET:
+            return None
+        columns = tuple(list(map(attrgetter(f"f{n}"), rows)) for n in range(len(self._names)))
+        others, around = self._beside(parts)
+        found = any(_some(column) for column in columns) or _some(others)
+        return Taken(_ENCODE(parts), found, columns, others, around)
+
+    def _beside(self, parts: Any) -> tuple[tuple[Any, ...], tuple[bool, ...]]:
+        others = tuple(get(parts) for get in self._get_others)
+        return others, tuple(get(parts) is not _UNSET for get in self._get_around)
+
+    def _take_arrays(self, parts: Any, table: bytes) -> Taken | None:
+        """The same where the rows are arrays: cut at commas, once it is clear that all of them separate cells."""
+        indexes = self._indexes
+        assert indexes is not None
+        if not _uniform(table, least=max(indexes) + 1):
+            return None
+        order = sorted(indexes)
+        pieces = _cutter(order).split(table)
+        stride = 1 + 2 * len(order)
+        rows = len(pieces) // stride
+        new = list(pieces)
+        new[::stride] = [b"},"] * (rows + 1)
+        new[0], new[-1] = b"[", b"}]"
+        for n, at in enumerate(order):
+            new[1 + 2 * n :: stride] = [b'%b"%d":' % (b"," if n else b"{", at)] * rows
+        projected = msgspec.Raw(b"".join(new))
+        body = _ENCODE(projected) if not self._at else _ENCODE(self._get_table.put(parts, projected))
+        columns = tuple(pieces[2 + 2 * order.index(at) :: stride] for at in indexes)
+        return Taken(body, True, columns, *self._beside(parts), table, pieces)
+
+    # ------------------------------------------------------------ putting back
+
+    def merge(self, body: bytes, taken: Taken, after: bytes, writes: Places) -> bytes | None:
+        """The document `body` with the changed cells of the projection `after`.
+
+        `None` if something else changed than cells that may be written, or if it is not clear where they are.
+        """
+        try:
+            parts = self._strict.decode(after)
+        except (msgspec.DecodeError, RecursionError):
+            return None
+        rows = self._get_table(parts)
+        if rows is _UNSET or len(rows) != len(taken.columns[0]):
+            return None
+        if self._beside(parts) != (taken.others, taken.around):
+            return None
+        for name in self._at:
+            writes = writes.at(name)
+        changed: list[tuple[int, Cells, Cells]] = []
+        for n, (name, old) in enumerate(zip(self._names, taken.columns, strict=True)):
+            new: Cells = list(map(attrgetter(f"f{n}"), rows))
+            if taken.pieces is not None:
+                if _gaps(new):
+                    return None
+                new = list(map(bytes, new))
+            if old != new:
+                if _gaps(old) != _gaps(new) or not writes.anything.at(name).whole:
+                    return None
+                changed.append((n, old, new))
+        if taken.pieces is not None:
+            return self._into_arrays(body, taken, changed)
+        merged: bytes | None = body
+        for n, old, new in changed:
+            if merged is not None:
+                merged = _into_objects(merged, self._names[n], _there(old), _there(new))
+        return merged
+
+    def _into_arrays(self, body: bytes, taken: Taken, changed: list[tuple[int, Cells, Cells]]) -> bytes | None:
+        table, indexes = taken.table, self._indexes
+        assert taken.pieces is not None
+        assert table is not None
+        assert indexes is not None
+        start = self._start(body, table)
+        if start is None:
+            return None
+        pieces, order = list(taken.pieces), sorted(indexes)
+        for n, _, new in changed:
+            pieces[2 + 2 * order.index(indexes[n]) :: 1 + 2 * len(order)] = new
+        return b"".join((body[:start], *pieces, body[start + len(table) :]))
+
+    def _start(self, body: bytes, table: bytes) -> int | None:
+        """Where in `body` the bytes of the table are.
+
+        They are somewhere. Where they are found they are the right ones, if the rest has no room for them once more;
+        they cannot overlap with themselves, for their brackets close at their end only.
+        """
+        if not self._at:
+            start = len(body) - len(body.lstrip(b" \t\r\n"))
+        else:
+            key = _ENCODE(self._at[-1])
+            found = body.find(key)
+            colon = _COLON.match(body, found + len(key)) if found >= 0 else None
+            if colon is None:
+                return None
+            start = colon.end()
+        return start if 2 * len(table) > len(body) and body.startswith(table, start) else None
+
+
+def _into_objects(body: bytes, name: str, old: Cells, new: Cells) -> bytes | None:
+    """The document with each of the `old` cells, which are all members `name` of the rows, in order, made a new one.
+
+    In JSON, `"name":` is a member's name wherever it stands, or the end of a name or string that has an escaped quote
+    before it. Each of the cells has such a name before it, if none is written with escapes. So if there are as many as
+    there are cells, they are the same ones.
+    """
+    if not _PLAIN_NAME.match(name) or _escapes_ascii(body):
+        return None
+    parts: list[Any] = re.split(rb'("%b"[ \t\r\n]*+:[ \t\r\n]*+)' % re.escape(name).encode(), body)
+    cells = list(map(bytes, old))
+    behind = parts[2::2]
+    if len(behind) != len(cells) or not all(map(bytes.startswith, behind, cells)):
+        return None
+    pieces: list[Any] = [parts[0], *repeat(b"", 3 * len(cells))]
+    pieces[1::3] = parts[1::2]
+    pieces[2::3] = new
+    pieces[3::3] = map(bytes.removeprefix, behind, cells)
+    return b"".join(pieces)
+
+
+def _uniform(table: bytes, *, least: int) -> bool:
+    """Whether the valid JSON `table` is an array of arrays of equal length, at least `least` and 2, without structure
+    in their cells: no array, no object, and no string that has a comma, a bracket or a brace in it."""  # noqa: D205,D209
+    if b"\\" in table:
+        table = table.replace(b"\\\\", b"").replace(b'\\"', b"")
+    bones = table.translate(None, _NOT_STRUCTURE).replace(b'""', b"")
+    row = bones[1 : bones.find(b"]") + 1]
+    commas = len(row) - 2
+    if commas + 1 < max(least, 2) or row != b"[" + b"," * commas + b"]":
+        return False
+    return bones == b"[" + b",".join(repeat(row, bones.count(b"[") - 1)) + b"]"
+
+
+def _cutter(order: Sequence[int]) -> re.Pattern[bytes]:
+    """What cuts a uniform table before and behind the cells at the indexes in `order`."""
+    parts = []
+    last = -1
+    for at in order:
+        opening = rb"(\[" if last < 0 else b"(,"
+        parts.append(opening + rb"(?:[^,\[]*+,){%d}[ \t\r\n]*+)([^,\[\]]++)" % (at - last - 1))
+        last = at
+    return re.compile(b"".join(parts))
+
+
+def _escapes_ascii(body: bytes) -> bool:
+    """Whether a plain character may be written as an escape, so that a name can stand there in another way."""
+    return b"\\" in body and b"\\u00" in body and _ESCAPED_ASCII.search(body) is not None
+
+
+def _some(cells: Cells) -> bool:
+    return any(cell is not _UNSET for cell in cells)
+
+
+def _there(cells: Cells) -> Cells:
+    return [cell for cell in cells if cell is not _UNSET]
+
+
+def _gaps(cells: Cells) -> list[int]:
+    """The rows that have no cell."""
+    gaps = list(map(is_, cells, repeat(_UNSET)))
+    return [n for n, gap in enumerate(gaps) if gap] if True in gaps else []
+
+
+class _Getter:
+    """Gets what stands at `path` out of a decoded document, whose type is that for `paths`."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, path: Path, paths: Sequence[Path]) -> None:
+        fields = []
+        for n in range(len(path)):
+            siblings = dict.fromkeys(other[n] for other in paths if other[:n] == path[:n])
+            fields.append(f"f{list(siblings).index(path[n])}")
+        self._fields = fields
+
+    def __call__(self, parts: Any) -> Any:
+        for name in self._fields:
+            if parts is _UNSET:
+                return _UNSET
+            parts = getattr(parts, name)
+        return parts
+
+    def put(self, parts: Any, value: Any) -> Any:
+        """The same `parts` with `value` at the path, all of which is there."""
+        inner = parts
+        for name in self._fields[:-1]:
+            inner = getattr(inner, name)
+        setattr(inner, self._fields[-1], value)
+        return parts
+
+
+def _decoder(at: Path, paths: Sequence[Path], table: Any, *, strict: bool) -> msgspec.json.Decoder[Any]:
+    if not at:
+        return msgspec.json.Decoder(table)
+    return msgspec.json.Decoder(_type([(path, table if path == at else _RAW) for path in paths], strict=strict))
+
+
+def _type(leaves: Sequence[tuple[Path, Any]], *, strict: bool) -> Any:
+    """The type of an object that has `leaves` in it: each a path and the type of what stands there."""
+    below: dict[str, list[tuple[Path, Any]]] = {}
+    for path, kind in leaves:
+        below.setdefault(path[0], []).append((path[1:], kind))
+    fields = []
+    for n, inner in enumerate(below.values()):
+        kind = inner[0][1] if not inner[0][0] else _type(inner, strict=strict)
+        fields.append((f"f{n}", kind | msgspec.UnsetType, _UNSET))
+    rename = {f"f{n}": name for n, name in enumerate(below)}
+    return msgspec.defstruct("Part", fields, rename=rename, forbid_unknown_fields=strict, gc=False)
