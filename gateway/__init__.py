@@ -3,7 +3,24 @@
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import GatewayError, HookFailed, InvalidInput, QueryRejected
-from gateway.model import Delivery, Envelope, FailurePolicy, Hook, Integration, Outcome, Query, Reason, Result, Status
+from gateway.model import (
+    CanaryBounds,
+    Delivery,
+    Envelope,
+    FailurePolicy,
+    Granularity,
+    Hook,
+    Integration,
+    Mode,
+    OnViolation,
+    Outcome,
+    Query,
+    Reason,
+    Result,
+    RowCount,
+    Status,
+    StickyBy,
+)
 
 if TYPE_CHECKING:
     from gateway.config import Settings
@@ -15,25 +32,31 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Answer",
+    "CanaryBounds",
     "Delivery",
     "Envelope",
     "FailurePolicy",
     "Gateway",
     "GatewayError",
+    "Granularity",
     "Hook",
     "HookDraft",
     "HookFailed",
     "Integration",
     "IntegrationDraft",
     "InvalidInput",
+    "Mode",
+    "OnViolation",
     "Outcome",
     "Query",
     "QueryPipeline",
     "QueryRejected",
     "Reason",
     "Result",
+    "RowCount",
     "Settings",
     "Status",
+    "StickyBy",
     "__version__",
     "open_gateway",
 ]

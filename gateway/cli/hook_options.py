@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from gateway.cli.plan_options import hook_plan_options, with_plan
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 HOOK_OF: Final = "HOOK"
 
@@ -34,6 +36,7 @@ def bulk_options(function: Callable[..., None]) -> Callable[..., None]:
 
 def hook_fields(function: Callable[..., None]) -> Callable[..., None]:
     """What a hook declares."""
+    function = hook_plan_options(function)
     for option in reversed(
         [
             click.option("--type", "types", multiple=True, help="A query type it serves; repeat for more."),
@@ -73,9 +76,9 @@ _CLEARED: Final = {
 }
 
 
-def draft(given: Mapping[str, Any]) -> dict[str, Any]:
+def draft(given: dict[str, Any]) -> dict[str, Any]:
     """The body: only what is given. The flags that clear a field make it null."""
-    body: dict[str, Any] = {}
+    body = with_plan({}, given)
     for name, value in given.items():
         field = _CLEARED.get(name)
         if value is None or value == () or (value is False and field is not None):

@@ -13,6 +13,7 @@ from gateway.cli.hook_options import HOOK_OF, bulk_options, draft, hook_fields, 
 from gateway.cli.lookup import find_hook_id, find_integration, integration_names
 from gateway.cli.options import ControlCommand, ControlGroup, Session, confirm, examples, pass_session, seconds
 from gateway.cli.output import said, write, write_facts, write_table
+from gateway.cli.plan_options import CLEARABLE, clear_option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,6 +126,8 @@ def replace(session: Session, /, file: IO[str], integration: str | None, yes: bo
     epilog=examples(
         "gateway hooks change prices/convert --timeout-ms 500 --order 10",
         "gateway hooks change prices/convert --any-tenant",
+        "gateway hooks change prices/convert --mode canary --percent 5",
+        "gateway hooks change prices/convert --condition 'query.params.currency != \"EUR\"'",
     ),
 )
 @click.argument("hook", metavar=HOOK_OF)
@@ -136,6 +139,7 @@ def replace(session: Session, /, file: IO[str], integration: str | None, yes: bo
 @click.option("--any-tenant", is_flag=True, help="… every tenant.")
 @click.option("--default-timeout", is_flag=True, help="The gateway's default time limit.")
 @click.option("--default-concurrency", is_flag=True, help="The gateway's default number of calls at once.")
+@clear_option(CLEARABLE)
 @click.option("--if-version", type=int, help="Only if this is still its version, as `show` tells it.")
 @of_integration
 @pass_session

@@ -9,6 +9,7 @@ import click
 from gateway.cli.lookup import find_integration
 from gateway.cli.options import ControlCommand, ControlGroup, Session, confirm, examples, pass_session, seconds
 from gateway.cli.output import said, write, write_facts, write_table
+from gateway.cli.plan_options import CLEARABLE_OF_ENVELOPE, clear_option, envelope_plan_options, with_plan
 from gateway.cli.security_options import security_facts, security_of, security_options
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def integrations() -> None:
 
 
 def _envelope_options(function: Callable[..., None]) -> Callable[..., None]:
+    function = envelope_plan_options(function)
     for option in reversed(
         [
             click.option("--type", "types", multiple=True, help="A query type its hooks may serve; repeat for more."),
@@ -51,8 +53,8 @@ def _envelope_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def _envelope(given: Mapping[str, Any]) -> dict[str, Any]:
-    envelope: dict[str, Any] = {}
+def _envelope(given: dict[str, Any]) -> dict[str, Any]:
+    envelope = with_plan({}, given)
     for name, value in given.items():
         if value is None or value == ():
             continue
@@ -137,6 +139,7 @@ def register(
     epilog=examples(
         "gateway integrations change prices --base-url https://new.example.com",
         "gateway integrations change prices --type search --any-tenant",
+        "gateway integrations change prices --read /rows/*/price --mode shadow --mode canary",
         "gateway integrations change prices --priority 10 --if-version 3",
     ),
 )
@@ -150,6 +153,7 @@ def register(
 @click.option("--any-type", is_flag=True, help="Its hooks may serve every type.")
 @click.option("--any-capability", is_flag=True, help="… every capability.")
 @click.option("--any-tenant", is_flag=True, help="… every tenant.")
+@clear_option(CLEARABLE_OF_ENVELOPE)
 @click.option("--no-max-timeout", is_flag=True, help="No time limit below the gateway's own.")
 @click.option("--no-reply-public-keys", is_flag=True, help="No Ed25519 key for its replies.")
 @click.option("--no-tls", is_flag=True, help="Connections are secured as those to all others.")

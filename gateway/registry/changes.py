@@ -6,56 +6,30 @@ functions have no effects. `At` carries the generation and the time that the cha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from gateway.errors import Conflict, FieldError, InvalidInput, PreconditionFailed
-from gateway.model import ApiKeyHash, Hook, Integration, SigningSecret
+from gateway.model import ApiKeyHash, CanaryBounds, Hook, Integration, SigningSecret
 from gateway.model.ids import random_id
+from gateway.registry.drafts import HookDraft
+from gateway.registry.plan_rules import NEEDED_FOR
 from gateway.registry.rollout import retried
 from gateway.registry.rules import MAX_HOOKS
 from gateway.registry.security import with_tls
 from gateway.registry.tables import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from gateway.registry.drafts import HookChoice, HookDraft, IntegrationDraft
+    from gateway.registry.drafts import HookChoice, IntegrationDraft
     from gateway.registry.rules import RegistryRules
     from gateway.registry.tables import RegistryTables
 
 C = TypeVar("C", ApiKeyHash, SigningSecret)
 
-DRAFT_FIELDS = (
-    "path",
-    "types",
-    "capabilities",
-    "tenants",
-    "order",
-    "timeout_ms",
-    "failure_policy",
-    "delivery",
-    "max_concurrency",
-    "on_overload",
-    "retry",
-    "condition",
-    "reads",
-    "writes",
-    "on_violation",
-    "max_growth",
-    "row_count",
-    "keep",
-    "result_schema",
-    "granularity",
-    "rows_at",
-    "batch_rows",
-    "coalesce",
-    "cache",
-    "mode",
-    "percent",
-    "sticky_by",
-    "bounds",
-)
+DRAFT_FIELDS: Final = tuple(each.name for each in fields(HookDraft) if each.name != "name")
 
 
 # The field of an integration that holds its credentials of a kind.
@@ -109,10 +83,10 @@ def change_integration(
     """An integration with some fields changed; its hooks get a new generation, for they are bound by it."""
     old = tables.integration(integration_id)
     _check_version(old, version)
-    fields = with_tls(old, changes)
-    if "envelope" in fields:
-        fields["envelope"] = replace(old.envelope, **fields["envelope"])
-    new = replace(old, **fields)
+    given = with_tls(old, changes)
+    if "envelope" in given:
+        given["envelope"] = replace(old.envelope, **given["envelope"])
+    new = replace(old, **given)
     if new == old:
         return Plan(), old
     _check_changed(lambda: rules.check_integration(new), changes)
@@ -233,7 +207,7 @@ def change_hook(
     """A hook with some fields changed. `owned` is the URL that passed the handshake for this change."""
     old = tables.hook(hook_id, integration_id)
     _check_version(old, version)
-    new = retried(replace(old, **changes), old, changes)
+    new = retried(replace(old, **_merged(old, changes)), old, changes)
     if new == old:
         return Plan(), old
     integration = tables.integration(old.integration_id)
@@ -382,6 +356,18 @@ def _check_changed(check: Callable[[], None], changes: Mapping[str, Any]) -> Non
     try:
         check()
     except InvalidInput as e:
-        errors = [error for error in e.errors if error.field.split("/")[1] in changes]
+        errors = [error for error in e.errors if _touches(error.field.split("/")[1], changes)]
         if errors:
             raise InvalidInput(*errors) from None
+
+
+def _touches(field: str, changes: Mapping[str, Any]) -> bool:
+    return field in changes or any(name in changes for name in NEEDED_FOR.get(field, ()))
+
+
+def _merged(old: Hook, changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`changes` with the bounds whole, of which only those to be changed may be given."""
+    bounds = changes.get("bounds")
+    if not isinstance(bounds, Mapping):
+        return changes
+    return {**changes, "bounds": replace(old.bounds or CanaryBounds(), **bounds)}

@@ -13,6 +13,7 @@ from gateway.errors import FieldError, InvalidInput
 from gateway.model import Delivery, FailurePolicy, OnOverload
 from gateway.registry.learned import Learned
 from gateway.registry.plan import mode_in_force, plan_of
+from gateway.registry.plan_rules import envelope_errors, hook_errors
 from gateway.registry.security import TlsProfiles, key_ring, security_errors
 from gateway.registry.snapshot import BoundHook
 from gateway.transport.endpoint import parse_endpoint
@@ -110,6 +111,7 @@ class RegistryRules:
             yield from _selector_errors(f"/envelope/{name}", getattr(envelope, name))
         if envelope.max_timeout_ms is not None:
             yield from _range_error("/envelope/max_timeout_ms", envelope.max_timeout_ms, 1, self._max_timeout_ms)
+        yield from envelope_errors(envelope)
 
     def check_hook(self, draft: HookDraft | Hook, envelope: Envelope, at: str = "") -> None:
         """Raise `InvalidInput` naming every field of `draft` that is wrong or beyond `envelope`.
@@ -143,6 +145,7 @@ class RegistryRules:
                     "the operator can change that",
                 )
             )
+        errors += hook_errors(draft, envelope)
         _raise(errors, at)
 
     def check_lease(self, seconds: float | None) -> None:

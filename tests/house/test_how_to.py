@@ -14,6 +14,7 @@ from gateway import HookDraft, IntegrationDraft, Settings, open_gateway
 from gateway.config import load_settings
 from gateway.model import Query, Reason, Result, Status
 from gateway.testing.hook_server import HookServer
+from gateway.wire.cel import MAX_COST, compile_condition
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 LOCAL = {"store": {"url": "memory:"}, "calls": {"allow_http": True, "allow": ["127.0.0.0/8"]}}
@@ -125,3 +126,12 @@ async def test_the_faults_that_the_how_to_produces_have_the_outcomes_that_the_ca
     found = await names["outcomes"]({"cut-body", "gzip-bomb", "signed-for-another"})
     assert len(found) == 3
     assert [name for name, (reason, expected) in found.items() if reason != expected] == []
+
+
+def test_the_conditions_of_the_page_on_them_compile_and_are_allowed_for_large_results():
+    conditions = re.findall(
+        r"^\| `(.+?)` \|", (HOW_TO / "call-a-hook-only-for-some-queries.md").read_text(), re.MULTILINE
+    )
+    assert len(conditions) == 10
+    for source in conditions:
+        assert compile_condition(source).cost({"query": 1_000, "result": 256 * 1024}) < MAX_COST, source

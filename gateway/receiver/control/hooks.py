@@ -9,6 +9,24 @@ from typing import Any, Literal, NotRequired, TypedDict
 from gateway.receiver.control.exchange import Operation
 
 
+class BoundsDraft(TypedDict):
+    """Within what a canary must stay, lest it steps back to shadow."""
+
+    failure_percent: NotRequired[float | None]
+    p95_ms: NotRequired[float | None]
+    change_percent: NotRequired[float | None]
+    min_calls: NotRequired[int]
+
+
+class BoundsView(TypedDict):
+    """Within what a canary must stay, lest it steps back to shadow; null is no bound."""
+
+    failure_percent: float | None
+    p95_ms: float | None
+    change_percent: float | None
+    min_calls: int
+
+
 class BreakerStatus(TypedDict):
     """The breaker of a hook, in the process that answers, and how many of its calls are under way there."""
 
@@ -45,6 +63,8 @@ class EntryView(TypedDict):
     bytes_out: int
     bytes_in: int
     changed: bool
+    batches: int
+    batches_failed: int
     call_id: str | None
     at: str
     query: QueryTold
@@ -76,6 +96,23 @@ class HookChange(TypedDict):
     max_concurrency: NotRequired[int | None]
     on_overload: NotRequired[Literal["wait", "skip"]]
     retry: NotRequired[bool]
+    condition: NotRequired[str | None]
+    reads: NotRequired[list[str] | None]
+    writes: NotRequired[list[str] | None]
+    on_violation: NotRequired[Literal["fail", "drop"]]
+    max_growth: NotRequired[float | None]
+    row_count: NotRequired[Literal["same", "may_shrink", "may_grow"] | None]
+    keep: NotRequired[list[str] | None]
+    result_schema: NotRequired[dict[str, Any] | None]
+    granularity: NotRequired[Literal["result", "rows"]]
+    rows_at: NotRequired[str | None]
+    batch_rows: NotRequired[int | None]
+    coalesce: NotRequired[bool]
+    cache: NotRequired[bool]
+    mode: NotRequired[Literal["active", "shadow", "canary"]]
+    percent: NotRequired[float | None]
+    sticky_by: NotRequired[Literal["tenant", "query"]]
+    bounds: NotRequired[BoundsDraft | None]
 
 
 class HookPage(TypedDict):
@@ -100,6 +137,23 @@ class HookRequest(TypedDict):
     max_concurrency: NotRequired[int | None]
     on_overload: NotRequired[Literal["wait", "skip"]]
     retry: NotRequired[bool]
+    condition: NotRequired[str | None]
+    reads: NotRequired[list[str] | None]
+    writes: NotRequired[list[str] | None]
+    on_violation: NotRequired[Literal["fail", "drop"]]
+    max_growth: NotRequired[float | None]
+    row_count: NotRequired[Literal["same", "may_shrink", "may_grow"] | None]
+    keep: NotRequired[list[str] | None]
+    result_schema: NotRequired[dict[str, Any] | None]
+    granularity: NotRequired[Literal["result", "rows"]]
+    rows_at: NotRequired[str | None]
+    batch_rows: NotRequired[int | None]
+    coalesce: NotRequired[bool]
+    cache: NotRequired[bool]
+    mode: NotRequired[Literal["active", "shadow", "canary"]]
+    percent: NotRequired[float | None]
+    sticky_by: NotRequired[Literal["tenant", "query"]]
+    bounds: NotRequired[BoundsDraft | None]
 
 
 class HookView(TypedDict):
@@ -119,6 +173,23 @@ class HookView(TypedDict):
     max_concurrency: int | None
     on_overload: Literal["wait", "skip"]
     retry: bool
+    condition: str | None
+    reads: list[str] | None
+    writes: list[str] | None
+    on_violation: Literal["fail", "drop"]
+    max_growth: float | None
+    row_count: Literal["same", "may_shrink", "may_grow"] | None
+    keep: list[str] | None
+    result_schema: dict[str, Any] | None
+    granularity: Literal["result", "rows"]
+    rows_at: str | None
+    batch_rows: int | None
+    coalesce: bool
+    cache: bool
+    mode: Literal["active", "shadow", "canary"]
+    percent: float | None
+    sticky_by: Literal["tenant", "query"]
+    bounds: BoundsView | None
     enabled: bool
     state: Literal["enabled", "disabled", "suspended"]
     generation: int
@@ -178,6 +249,8 @@ class OutcomeView(TypedDict):
     bytes_out: int
     bytes_in: int
     changed: bool
+    batches: int
+    batches_failed: int
     call_id: str | None
 
 

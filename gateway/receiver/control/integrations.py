@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from gateway.receiver.control.exchange import Operation
 
@@ -26,6 +26,15 @@ class EnvelopeDraft(TypedDict):
     failure_policy: NotRequired[Literal["ignore", "fail"]]
     may_reject: NotRequired[bool]
     signed_replies: NotRequired[bool]
+    reads: NotRequired[list[str] | None]
+    writes: NotRequired[list[str] | None]
+    modes: NotRequired[list[Literal["active", "shadow", "canary"]] | None]
+    max_cache_seconds: NotRequired[float | None]
+    max_growth: NotRequired[float | None]
+    row_count: NotRequired[Literal["same", "may_shrink", "may_grow"] | None]
+    rows_at: NotRequired[str | None]
+    keep: NotRequired[list[str] | None]
+    result_schema: NotRequired[dict[str, Any] | None]
 
 
 class EnvelopeView(TypedDict):
@@ -38,6 +47,15 @@ class EnvelopeView(TypedDict):
     failure_policy: Literal["ignore", "fail"]
     may_reject: bool
     signed_replies: bool
+    reads: list[str] | None
+    writes: list[str] | None
+    modes: list[Literal["active", "shadow", "canary"]] | None
+    max_cache_seconds: float | None
+    max_growth: float | None
+    row_count: Literal["same", "may_shrink", "may_grow"] | None
+    rows_at: str | None
+    keep: list[str] | None
+    result_schema: dict[str, Any] | None
 
 
 class HealthView(TypedDict):

@@ -108,6 +108,8 @@ class TracedHookView(TypedDict):
     bytes_out: int
     bytes_in: int
     changed: bool
+    batches: int
+    batches_failed: int
     call_id: str | None
     limits: LimitsView | None
     calls: list[TracedCallView]

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway.model import Delivery, FailurePolicy, OnOverload
+from gateway.model import (
+    Delivery,
+    FailurePolicy,
+    Granularity,
+    Mode,
+    OnOverload,
+    OnViolation,
+    RowCount,
+    StickyBy,
+)
 
-__all__ = ["DIGITS", "WHOLE", "ApiModel", "FieldProblem", "Nothing", "Problem", "Time", "listed", "rfc3339", "to_model"]
+__all__ = [
+    "DIGITS",
+    "WHOLE",
+    "ApiModel",
+    "FieldProblem",
+    "Nothing",
+    "Problem",
+    "Time",
+    "listed",
+    "pointers",
+    "rfc3339",
+    "to_model",
+]
 
 
 class ApiModel(BaseModel):
@@ -58,8 +80,13 @@ def listed(values: frozenset[str] | None) -> list[str] | None:
     return None if values is None else sorted(values)
 
 
+def pointers(values: tuple[str, ...] | None) -> list[str] | None:
+    """Some pointers as the API writes them: in the order in which they were given; `None` stays."""
+    return None if values is None else list(values)
+
+
 def to_model(values: dict[str, Any]) -> dict[str, Any]:
-    """Field values as `gateway.model` has them: sets and enumerations instead of lists and strings."""
+    """Field values as `gateway.model` has them: sets, tuples, enumerations and a schema's text."""
     kinds: dict[str, Any] = {
         "types": frozenset,
         "capabilities": frozenset,
@@ -67,6 +94,16 @@ def to_model(values: dict[str, Any]) -> dict[str, Any]:
         "failure_policy": FailurePolicy,
         "delivery": Delivery,
         "on_overload": OnOverload,
+        "reads": tuple,
+        "writes": tuple,
+        "keep": tuple,
+        "on_violation": OnViolation,
+        "row_count": RowCount,
+        "granularity": Granularity,
+        "mode": Mode,
+        "modes": lambda names: frozenset(map(Mode, names)),
+        "sticky_by": StickyBy,
+        "result_schema": lambda schema: json.dumps(schema, ensure_ascii=False, separators=(",", ":")),
     }
     return {
         name: kinds[name](value) if name in kinds and value is not None else value for name, value in values.items()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field, RootModel
 
+from gateway.model import CanaryBounds
 from gateway.registry import HookChoice, HookDraft
-from gateway.service.models.base import ApiModel, Time, listed, rfc3339, to_model
+from gateway.service.models.base import ApiModel, Time, listed, pointers, rfc3339, to_model
 from gateway.service.models.fields import (
     MAX_LEASE_SECONDS,
     DeliveryForm,
@@ -25,6 +27,26 @@ from gateway.service.models.fields import (
     TimeoutMs,
     Version,
     Words,
+)
+from gateway.service.models.plan_fields import (
+    BatchRows,
+    BoundsDraft,
+    BoundsView,
+    Cache,
+    Coalesce,
+    Condition,
+    GranularityName,
+    Keep,
+    MaxGrowth,
+    ModeName,
+    OnViolationName,
+    Percent,
+    Reads,
+    ResultSchema,
+    RowCountName,
+    RowsAt,
+    StickyByName,
+    Writes,
 )
 
 if TYPE_CHECKING:
@@ -63,10 +85,29 @@ class HookRequest(ApiModel):
     max_concurrency: MaxConcurrency | None = None
     on_overload: OnOverload = "wait"
     retry: Retry = False
+    condition: Condition | None = None
+    reads: Reads | None = None
+    writes: Writes | None = None
+    on_violation: OnViolationName = "fail"
+    max_growth: MaxGrowth | None = None
+    row_count: RowCountName | None = None
+    keep: Keep | None = None
+    result_schema: ResultSchema | None = None
+    granularity: GranularityName = "result"
+    rows_at: RowsAt | None = None
+    batch_rows: BatchRows | None = None
+    coalesce: Coalesce = False
+    cache: Cache = True
+    mode: ModeName = "active"
+    percent: Percent | None = None
+    sticky_by: StickyByName = "tenant"
+    bounds: BoundsDraft | None = None
 
     def draft(self) -> HookDraft:
         """The same for the registry."""
-        return HookDraft(**to_model(self.model_dump()))
+        values = to_model(self.model_dump(exclude={"bounds"}))
+        bounds = None if self.bounds is None else CanaryBounds(**self.bounds.model_dump())
+        return HookDraft(**values, bounds=bounds)
 
 
 class HookSet(RootModel[list[HookRequest]]):
@@ -97,6 +138,23 @@ class HookChange(ApiModel):
     max_concurrency: MaxConcurrency | None = Field(default_factory=lambda: None)
     on_overload: OnOverload = Field(default_factory=lambda: "wait")
     retry: Retry = Field(default_factory=bool)
+    condition: Condition | None = Field(default_factory=lambda: None)
+    reads: Reads | None = Field(default_factory=lambda: None)
+    writes: Writes | None = Field(default_factory=lambda: None)
+    on_violation: OnViolationName = Field(default_factory=lambda: "fail")
+    max_growth: MaxGrowth | None = Field(default_factory=lambda: None)
+    row_count: RowCountName | None = Field(default_factory=lambda: None)
+    keep: Keep | None = Field(default_factory=lambda: None)
+    result_schema: ResultSchema | None = Field(default_factory=lambda: None)
+    granularity: GranularityName = Field(default_factory=lambda: "result")
+    rows_at: RowsAt | None = Field(default_factory=lambda: None)
+    batch_rows: BatchRows | None = Field(default_factory=lambda: None)
+    coalesce: Coalesce = Field(default_factory=bool)
+    cache: Cache = Field(default_factory=bool)
+    mode: ModeName = Field(default_factory=lambda: "active")
+    percent: Percent | None = Field(default_factory=lambda: None)
+    sticky_by: StickyByName = Field(default_factory=lambda: "tenant")
+    bounds: BoundsDraft | None = Field(default_factory=lambda: None)
 
     def given(self) -> dict[str, Any]:
         """The fields that were sent, for the registry."""
@@ -122,10 +180,31 @@ class HookView(ApiModel):
     )
     on_overload: OnOverload
     retry: Retry
+    condition: str | None = Field(description="CEL: it is called only where this is true.", examples=[None])
+    reads: list[str] | None = Field(description="What of the result is sent; null: all of it.", examples=[None])
+    writes: list[str] | None = Field(description="What may be changed; null: whatever was read.", examples=[None])
+    on_violation: OnViolationName
+    max_growth: float | None = Field(description="How many times as large the result may get.", examples=[None])
+    row_count: RowCountName | None = Field(description="How the number of rows may differ.", examples=[None])
+    keep: list[str] | None = Field(description="What must be there afterwards as it was.", examples=[None])
+    result_schema: dict[str, Any] | None = Field(description="What the result must meet afterwards.", examples=[None])
+    granularity: GranularityName
+    rows_at: str | None = Field(description="Where the array of rows is.", examples=[None])
+    batch_rows: int | None = Field(
+        description="How many rows a batch has; null: as the gateway thinks.", examples=[None]
+    )
+    coalesce: Coalesce
+    cache: Cache
+    mode: ModeName = Field(description="The mode in force: shadow after a canary stepped back; see reason.")
+    percent: float | None = Field(description="For how many of 100 queries a canary is active.", examples=[None])
+    sticky_by: StickyByName
+    bounds: BoundsView | None = Field(description="Within what a canary must stay; null: the gateway's own bounds.")
     enabled: bool = Field(description="Whether it is called.", examples=[True])
     state: Literal["enabled", "disabled", "suspended"] = Field(description="What it is doing.", examples=["enabled"])
     generation: int = Field(description="The registry generation of its last change.", examples=[17])
-    reason: str | None = Field(description="Why it is disabled or suspended.", examples=[None])
+    reason: str | None = Field(
+        description="Why it is disabled or suspended, or why a canary stepped back to shadow.", examples=[None]
+    )
     lease_expires_at: Time | None = Field(description="When it ends by itself, unless it is enabled again before.")
     version: Version
     created_at: Time
@@ -149,10 +228,27 @@ class HookView(ApiModel):
             max_concurrency=hook.max_concurrency,
             on_overload=hook.on_overload.value,
             retry=hook.retry,
+            condition=hook.condition,
+            reads=pointers(hook.reads),
+            writes=pointers(hook.writes),
+            on_violation=hook.on_violation.value,
+            max_growth=hook.max_growth,
+            row_count=None if hook.row_count is None else hook.row_count.value,
+            keep=pointers(hook.keep),
+            result_schema=None if hook.result_schema is None else json.loads(hook.result_schema),
+            granularity=hook.granularity.value,
+            rows_at=hook.rows_at,
+            batch_rows=hook.batch_rows,
+            coalesce=hook.coalesce,
+            cache=hook.cache,
+            mode=hook.mode_in_force.value,
+            percent=hook.percent,
+            sticky_by=hook.sticky_by.value,
+            bounds=BoundsView.of(hook.bounds),
             enabled=hook.enabled,
             state=hook.state.value,
             generation=hook.generation,
-            reason=hook.reason if hook.suspended is None or not hook.enabled else hook.suspended,
+            reason=_reason(hook),
             lease_expires_at=None if hook.lease_expires_at is None else rfc3339(hook.lease_expires_at),
             version=hook.version,
             created_at=rfc3339(hook.created_at),
@@ -224,3 +320,9 @@ class ManyToEnable(_Choice, ToEnable):
 
 class ManyToDisable(_Choice, ToDisable):
     """Which hooks to disable (at least one of ids, types, capabilities; all that are given must fit), and how."""
+
+
+def _reason(hook: Hook) -> str | None:
+    if not hook.enabled:
+        return hook.reason
+    return hook.suspended if hook.suspended is not None else hook.stepped_back

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, RootModel
 
 from gateway.model import Envelope
 from gateway.registry import IntegrationDraft
-from gateway.service.models.base import ApiModel, Time, listed, rfc3339, to_model
+from gateway.service.models.base import ApiModel, Time, listed, pointers, rfc3339, to_model
 from gateway.service.models.fields import (
     MAX_LEASE_SECONDS,
     BaseUrl,
@@ -22,6 +23,18 @@ from gateway.service.models.fields import (
     Priority,
     Version,
     Words,
+)
+from gateway.service.models.plan_fields import (
+    Keep,
+    MaxCacheSeconds,
+    MaxGrowth,
+    ModeName,
+    Modes,
+    Reads,
+    ResultSchema,
+    RowCountName,
+    RowsAt,
+    Writes,
 )
 from gateway.service.models.security import HealthView, PublicKeys, SigningPublicKey, TlsDraft, TlsView
 
@@ -62,6 +75,16 @@ class EnvelopeDraft(ApiModel):
     signed_replies: bool = Field(
         default=False, description="Whether a reply without a valid signature is a failure.", examples=[False]
     )
+
+    reads: Reads | None = None
+    writes: Writes | None = None
+    modes: Modes | None = None
+    max_cache_seconds: MaxCacheSeconds | None = None
+    max_growth: MaxGrowth | None = None
+    row_count: RowCountName | None = None
+    rows_at: RowsAt | None = None
+    keep: Keep | None = None
+    result_schema: ResultSchema | None = None
 
     def given(self) -> dict[str, Any]:
         """The fields that were sent, as `gateway.model.Envelope` has them."""
@@ -132,6 +155,15 @@ class EnvelopeView(ApiModel):
     )
     may_reject: bool = Field(description="Whether a 422 of a hook rejects the query.", examples=[False])
     signed_replies: bool = Field(description="Whether an unsigned reply is a failure.", examples=[False])
+    reads: list[str] | None = Field(description="What of a result may be sent to its hooks.", examples=[None])
+    writes: list[str] | None = Field(description="What of a result its hooks may change.", examples=[None])
+    modes: list[ModeName] | None = Field(description="The modes that its hooks may have.", examples=[None])
+    max_cache_seconds: float | None = Field(description="For how long replies may be used again.", examples=[None])
+    max_growth: float | None = Field(description="How many times as large a result may get.", examples=[None])
+    row_count: RowCountName | None = Field(description="How the number of rows may differ.", examples=[None])
+    rows_at: str | None = Field(description="Where the array of rows is, for row_count.", examples=[None])
+    keep: list[str] | None = Field(description="What must be there after each hook as it was.", examples=[None])
+    result_schema: dict[str, Any] | None = Field(description="What results must meet after each hook.", examples=[None])
 
     @classmethod
     def of(cls, envelope: Envelope) -> EnvelopeView:
@@ -144,6 +176,15 @@ class EnvelopeView(ApiModel):
             failure_policy=envelope.failure_policy.value,
             may_reject=envelope.may_reject,
             signed_replies=envelope.signed_replies,
+            reads=pointers(envelope.reads),
+            writes=pointers(envelope.writes),
+            modes=None if envelope.modes is None else sorted(mode.value for mode in envelope.modes),
+            max_cache_seconds=envelope.max_cache_seconds,
+            max_growth=envelope.max_growth,
+            row_count=None if envelope.row_count is None else envelope.row_count.value,
+            rows_at=envelope.rows_at,
+            keep=pointers(envelope.keep),
+            result_schema=None if envelope.result_schema is None else json.loads(envelope.result_schema),
         )
 
 

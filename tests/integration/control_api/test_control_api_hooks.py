@@ -19,6 +19,23 @@ FULL = {
     "max_concurrency": 20,
     "on_overload": "skip",
     "retry": True,
+    "condition": "query.type == 'search'",
+    "reads": ["/rows/*/price"],
+    "writes": ["/rows/*/price"],
+    "on_violation": "drop",
+    "max_growth": 1.5,
+    "row_count": "same",
+    "keep": ["/rows/*/id"],
+    "result_schema": {"type": "object"},
+    "granularity": "rows",
+    "rows_at": "/rows",
+    "batch_rows": 100,
+    "coalesce": True,
+    "cache": False,
+    "mode": "canary",
+    "percent": 5,
+    "sticky_by": "query",
+    "bounds": {"failure_percent": 5, "p95_ms": 200, "change_percent": 50, "min_calls": 20},
 }
 
 
