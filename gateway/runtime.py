@@ -7,13 +7,16 @@ import sys
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.config import Settings, encryption_keys
+from gateway.errors import NotFound
 from gateway.observe.log import get_logger
 from gateway.observe.metrics import GatewayMetrics
 from gateway.observe.observer import Observers
 from gateway.pipeline import (
+    BreakerObservers,
     CallSettings,
     Canaries,
     ChainSettings,
@@ -43,7 +46,9 @@ from gateway.pipeline import (
     Traces,
 )
 from gateway.registry import HealthMonitor, HealthSettings, OwnershipCheck, Registry, RegistryRules, WaivedOwnership
+from gateway.relay import AuditTail, Publisher, Relay, Transients, new_publisher, relaying
 from gateway.resilience.breaker import BreakerSettings
+from gateway.runtime_relay import event_store, notification_settings, way_out
 from gateway.stores import AuditRetention, open_store, parse_store_url
 from gateway.transport.address import AddressGuard
 from gateway.transport.client import HttpTransport
@@ -53,8 +58,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
+    from gateway.model.event import Event
     from gateway.pipeline.query_pipeline import DataQuery, PostQuery, PreQuery
-    from gateway.stores import RegistryStore
+    from gateway.stores import EventStore, RegistryStore
     from gateway.transport.protocol import Transport
 
 T = TypeVar("T")
@@ -68,6 +74,8 @@ class Gateway:
 
     `protections` are the breakers and bulkheads of its hooks; `health` watches over its integrations. `insight` is
     what answers the question why, `canaries` tells who steps back from going live. `reuse` is the cache of the replies.
+    `publisher` publishes events to whoever subscribed, `events` is where they last, and `relay` delivers them: `None`
+    if another process does.
     """
 
     settings: Settings
@@ -80,6 +88,9 @@ class Gateway:
     insight: Insight
     reuse: Reuse
     canaries: Canaries
+    events: EventStore
+    publisher: Publisher
+    relay: Relay | None
 
     def pipeline(
         self,
@@ -111,6 +122,7 @@ async def open_gateway(
     calls = settings.calls
     async with AsyncExitStack() as stack:
         guard = AddressGuard(calls.allow, allow_http=calls.allow_http, ports=calls.ports)
+        given = transport is not None
         if transport is None:
             transport = HttpTransport(guard, ssl_context=ssl_context, max_buffered_bytes=calls.max_buffered_bytes)
             stack.push_async_callback(transport.aclose)
@@ -131,11 +143,18 @@ async def open_gateway(
             names_of=registry.names_of,
         )
         call_settings = CallSettings(max_reply_bytes=calls.max_reply_bytes, max_json_depth=calls.max_json_depth)
+        events = await stack.enter_async_context(event_store(settings))
+        notifying = notification_settings(settings)
+        publisher = new_publisher(events, notifying, metrics.relay, may_know=partial(_may_know, registry), now=now)
+        clock = asyncio.get_running_loop().time
+        transients = Transients(
+            publisher, lambda hook_id: _integration_of(registry, hook_id), metrics.relay, clock=clock
+        )
         protections = Protections(
             _protection(settings),
             snapshot=lambda: registry.snapshot,
-            observer=metrics,
-            clock=asyncio.get_running_loop().time,
+            observer=BreakerObservers(metrics, transients),
+            clock=clock,
         )
         metrics.watch_protection(
             load_of=protections.load_of, total=lambda: (protections.total.in_use, protections.total.waiting)
@@ -152,7 +171,7 @@ async def open_gateway(
             source=calls.source,
         )
         selection = Selection(calls.max_condition_bytes)
-        observers = Observers(metrics, journal)
+        observers = Observers(metrics, journal, transients)
         redaction = Redaction(settings.journal.redact)
         shadows = Shadows(_shadows(settings), redaction, metrics, journal)
         await stack.enter_async_context(shadows.open())
@@ -178,8 +197,43 @@ async def open_gateway(
             ),
             redaction,
         )
-        reuse = sending.reuse
-        yield Gateway(settings, registry, chain, metrics, transport, protections, health, insight, reuse, canaries)
+        tail = AuditTail(registry, events, publisher, metrics.relay.store_answered)
+        await tail.begin()
+        await stack.enter_async_context(tail.tailing())
+        await stack.enter_async_context(transients.publishing())
+        relay = None
+        if settings.relay.enabled:
+            out = await stack.enter_async_context(way_out(settings, transport if given else None, ssl_context))
+            relay = await stack.enter_async_context(relaying(events, out, publisher, notifying, metrics.relay, now=now))
+        yield Gateway(
+            settings,
+            registry,
+            chain,
+            metrics,
+            transport,
+            protections,
+            health,
+            insight,
+            sending.reuse,
+            canaries,
+            events,
+            publisher,
+            relay,
+        )
+
+
+def _integration_of(registry: Registry, hook_id: str) -> str | None:
+    hook = registry.snapshot.get(hook_id)
+    return None if hook is None else hook.integration_id
+
+
+def _may_know(registry: Registry, integration_id: str, event: Event) -> bool:
+    """Whether the envelope of an integration lets it know of the event's tenant."""
+    try:
+        tenants = registry.integration(integration_id).envelope.tenants
+    except NotFound:
+        return False
+    return event.tenant is None or tenants is None or event.tenant in tenants
 
 
 @asynccontextmanager

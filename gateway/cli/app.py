@@ -21,6 +21,7 @@ from gateway.cli.failures import FAILED, Failure, Misuse, report
 from gateway.cli.hooks import hooks
 from gateway.cli.integrations import integrations
 from gateway.cli.options import ControlGroup, Session, examples
+from gateway.cli.relay import relay
 from gateway.cli.serve import serve
 from gateway.errors import ConfigError, GatewayError, StoreSealed
 
@@ -48,7 +49,7 @@ def program() -> None:
     """
 
 
-for command in (demo, serve, integrations, hooks, audit, config, completion):
+for command in (demo, serve, relay, integrations, hooks, audit, config, completion):
     program.add_command(command)
 
 

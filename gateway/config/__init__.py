@@ -11,6 +11,7 @@ from gateway.config.encryption import encryption_keys
 from gateway.config.insight import JournalSettings, RolloutSettings
 from gateway.config.keys import ENV_PREFIX, SettingDescription, describe
 from gateway.config.loading import load_settings
+from gateway.config.relay import RelaySettings
 from gateway.config.routes import RouteSettings, Selector
 from gateway.config.settings import (
     CallSettings,
@@ -33,6 +34,7 @@ __all__ = [
     "HealthSettings",
     "JournalSettings",
     "LogSettings",
+    "RelaySettings",
     "RolloutSettings",
     "RouteSettings",
     "Selector",

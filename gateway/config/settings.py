@@ -11,15 +11,12 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from gateway.config.cache import CacheSettings
 from gateway.config.care import BreakerSettings, HealthSettings
 from gateway.config.insight import JournalSettings, RolloutSettings
-from gateway.config.kinds import FROZEN, Count, Switch
+from gateway.config.kinds import FROZEN, Count, ListenAddress, Switch
+from gateway.config.relay import RelaySettings
 from gateway.config.routes import RouteSettings
-from gateway.config.values import Address, parse_address, parse_allowed, parse_operator_key, parse_port, parse_url
+from gateway.config.values import Address, parse_allowed, parse_operator_key, parse_port, parse_url
 from gateway.stores.opening import parse_store_url
 from gateway.stores.sealing import parse_encryption_key
-
-
-def _address(value: object) -> object:
-    return parse_address(value) if isinstance(value, str) else value
 
 
 def _key(value: SecretStr) -> SecretStr:
@@ -37,7 +34,6 @@ def _store_url(value: str) -> str:
     return value
 
 
-ListenAddress = Annotated[Address, BeforeValidator(_address)]
 OperatorKey = Annotated[SecretStr, AfterValidator(_key)]
 EncryptionKey = Annotated[SecretStr, AfterValidator(_encryption_key)]
 Url = Annotated[str, AfterValidator(parse_url)]
@@ -316,6 +312,7 @@ class Settings(BaseSettings):
     health: HealthSettings = HealthSettings()
     journal: JournalSettings = JournalSettings()
     rollout: RolloutSettings = RolloutSettings()
+    relay: RelaySettings = RelaySettings()
     log: LogSettings = LogSettings()
     data_source: DataSourceSettings = DataSourceSettings()
     routes: tuple[RouteSettings, ...] = Field(

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.model import Reason, Status
+from gateway.observe.relay_metrics import RelayMetrics
 from gateway.observe.reuse_series import ReuseCollector
 from gateway.observe.rollout_series import RolloutSeries
 from gateway.observe.series import HookSeries, Seconds, SeriesCollector
@@ -35,7 +36,7 @@ class GatewayMetrics:
     Every instance has a Prometheus registry of its own, so that two gateways in one process do not mix.
     Series are made when a hook has its first outcome and end with `forget` or `tidy`; past `max_hooks`
     those of the hook seen first end, so that names which come and go cannot fill the memory.
-    Use it from one thread, but for `render`.
+    Use it from one thread, but for `render`. `relay` counts what is published and delivered.
     """
 
     def __init__(self, *, max_hooks: int = MAX_HOOKS) -> None:
@@ -118,6 +119,7 @@ class GatewayMetrics:
             ("integration", "answer"),
             registry=self._registry,
         )
+        self.relay = RelayMetrics(self._registry)
         self._requests = Counter(
             "gateway_http_requests",
             "HTTP requests answered, by API (control, gateway) and status.",
@@ -192,7 +194,7 @@ class GatewayMetrics:
             if (status is Status.FAILED or outcome.batches_failed) and not outcome.fatal:
                 series.fail_open += 1
 
-    def breaker_changed(self, integration: str, hook: str, hook_id: str, state: str) -> None:
+    def breaker_changed(self, integration: str, hook: str, hook_id: str, state: str, why: str) -> None:  # noqa: ARG002
         """The breaker of a hook came to `state`."""
         series = self._hooks.get((integration, hook)) or self._begin(integration, hook)
         series.hook_id = hook_id

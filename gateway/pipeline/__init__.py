@@ -13,7 +13,7 @@ from gateway.pipeline.explain import Explainer
 from gateway.pipeline.guard import HookGuard
 from gateway.pipeline.insight import Insight
 from gateway.pipeline.journal import Journal, JournalSettings
-from gateway.pipeline.protection import Protections, ProtectionSettings
+from gateway.pipeline.protection import BreakerObservers, Protections, ProtectionSettings
 from gateway.pipeline.query_pipeline import QueryPipeline
 from gateway.pipeline.reuse import Reuse, ReuseSettings
 from gateway.pipeline.rollout import Rollout, Shadows, ShadowSettings
@@ -26,6 +26,7 @@ from gateway.pipeline.turn import HookTurn
 
 __all__ = [
     "Answer",
+    "BreakerObservers",
     "CallSettings",
     "Canaries",
     "ChainSettings",

@@ -42,9 +42,21 @@ class ProtectionSettings:
 class BreakerObserver(Protocol):
     """Is told of every change of a hook's breaker, on the path of the query: it must be quick and not raise."""
 
-    def breaker_changed(self, integration: str, hook: str, hook_id: str, state: str) -> None:
-        """The breaker of this hook is in `state` now (`closed`, `half_open`, `open`)."""
+    def breaker_changed(self, integration: str, hook: str, hook_id: str, state: str, why: str) -> None:
+        """The breaker of this hook is in `state` now (`closed`, `half_open`, `open`), because of `why`."""
         ...
+
+
+class BreakerObservers:
+    """Tells several, in their order."""
+
+    def __init__(self, *observers: BreakerObserver) -> None:
+        self._observers = observers
+
+    def breaker_changed(self, integration: str, hook: str, hook_id: str, state: str, why: str) -> None:
+        """Tell them of a change."""
+        for each in self._observers:
+            each.breaker_changed(integration, hook, hook_id, state, why)
 
 
 class Protection:
@@ -182,7 +194,7 @@ class Protections:
         else:
             log.info("breaker.closed", hook=hook.name, id=hook.hook_id, why=why)
         if self._observer is not None:
-            self._observer.breaker_changed(hook.integration, hook.name, hook.hook_id, state.value)
+            self._observer.breaker_changed(hook.integration, hook.name, hook.hook_id, state.value, why)
 
     def _tidy(self, snapshot: Snapshot) -> None:
         for hook_id, each in list(self._all.items()):

@@ -65,7 +65,7 @@ class HookTrials:
     """Tries hooks out.
 
     With breakers and bulkheads of its own: a trial neither opens nor closes the breaker that stands before queries, and
-    takes no place from them. Whatever its mode, a hook is called as if it were active; no reply is taken from the cache.
+    takes no place from them. Whatever its mode, a hook is called as if it were active, and never out of the cache.
     `snapshot` gives the present one, `now` seconds since 1970; `turn` makes the turns of hooks with a plan.
     """
 

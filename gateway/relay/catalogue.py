@@ -144,6 +144,13 @@ _ALL: Final = (
         after={"suspended": "its integration's health check fails: connect: No connection to 10.0.3.7:9000."},
     ),
     _registry("hook.resumed", "A suspended hook is called again.", actor=_ITSELF, after={"suspended": None}),
+    _registry(
+        "hook.canary_stepped_back",
+        "A canary went beyond its bounds and was set back to shadow.",
+        actor=_ITSELF,
+        reason="12 % of its calls failed; at most 5 % may",
+        after={"stepped_back": "12 % of its calls failed; at most 5 % may"},
+    ),
     _registry("hook.removed", "A hook was removed.", before={"path": "/price"}),
     _hook(
         "hook.failing",

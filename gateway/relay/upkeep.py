@@ -13,9 +13,9 @@ from gateway.observe.log import get_logger
 from gateway.relay.patience import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping
 
-    from gateway.stores.events import Backlog, EventStore
+    from gateway.stores.events import EventStore
 
 __all__ = ["BacklogObserver", "Retention", "Upkeep"]
 
@@ -40,8 +40,8 @@ class BacklogObserver(Protocol):
         """The store did what it was asked, or did not."""
         ...
 
-    def backlog(self, found: Sequence[Backlog], now: float) -> None:
-        """This waits, for each subscription."""
+    def backlog(self, found: Mapping[str, tuple[int, int, int]], oldest_seconds: float) -> None:
+        """So many wait, are claimed and dead, for each subscription; the oldest open one was published so long ago."""
         ...
 
 
@@ -89,7 +89,12 @@ class Upkeep:
 
     async def count(self) -> None:
         """Tell the observer what waits. Raises `StoreError`."""
-        self._observer.backlog(await self._store.backlog(), self._now())
+        found = await self._store.backlog()
+        oldest = min((each.oldest for each in found if each.oldest is not None), default=None)
+        self._observer.backlog(
+            {each.subscription_id: (each.waiting, each.claimed, each.dead) for each in found},
+            0.0 if oldest is None else max(0.0, self._now() - oldest),
+        )
 
     async def run(self) -> None:
         """Do all of it, each in its time, until cancelled."""

@@ -7,6 +7,7 @@ import errno
 import signal
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -62,12 +63,13 @@ async def serve(
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(open_gateway(settings))
         control_url, gateway_url = await stack.enter_async_context(listening(gateway, keys))
-        _stop_on_signals(stop, stack)
+        stop_on_signals(stop, stack)
         announce(Listening(control_url, gateway_url, new_key, key_file))
         await stop.wait()
 
 
-def _stop_on_signals(stop: asyncio.Event, stack: AsyncExitStack) -> None:
+def stop_on_signals(stop: asyncio.Event, stack: AsyncExitStack) -> None:
+    """Set `stop` at SIGTERM and SIGINT, until `stack` is left."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         try:
@@ -96,11 +98,12 @@ async def listening(gateway: Gateway, keys: Sequence[str]) -> AsyncIterator[tupl
             protections=gateway.protections,
             health=gateway.health,
             insight=gateway.insight,
+            ready=partial(_ready, gateway),
             max_body_bytes=settings.control.max_body_bytes,
             max_failed_auth=settings.control.max_failed_auth,
             failed_auth_window_seconds=settings.control.failed_auth_window_seconds,
         )
-        control_url = await stack.enter_async_context(_site(control, settings.control.listen, "control.listen"))
+        control_url = await stack.enter_async_context(site(control, settings.control.listen, "control.listen"))
         gateway_url = None
         if routes := settings.effective_routes():
             app = proxy_app(
@@ -114,8 +117,13 @@ async def listening(gateway: Gateway, keys: Sequence[str]) -> AsyncIterator[tupl
                 gateway.metrics.http_request("gateway", response.status)
 
             app.on_response_prepare.append(count)
-            gateway_url = await stack.enter_async_context(_site(app, settings.listen, "listen"))
+            gateway_url = await stack.enter_async_context(site(app, settings.listen, "listen"))
         yield control_url, gateway_url
+
+
+async def _ready(gateway: Gateway) -> None:
+    await gateway.registry.ping()
+    await gateway.events.ping()
 
 
 def _selected(gateway: Gateway, query: Query) -> Sequence[object]:
@@ -123,15 +131,16 @@ def _selected(gateway: Gateway, query: Query) -> Sequence[object]:
 
 
 @asynccontextmanager
-async def _site(app: web.Application, address: Address, setting: str) -> AsyncIterator[str]:
+async def site(app: web.Application, address: Address, setting: str) -> AsyncIterator[str]:
+    """Serve `app` on `address`; yields its URL. Raises `ListenFailed`, which names `setting`."""
     runner = web.AppRunner(
         app, access_log=None, logger=HttpLog(), shutdown_timeout=SHUTDOWN_SECONDS, handle_signals=False
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, address.host, address.port)
+        listener = web.TCPSite(runner, address.host, address.port)
         try:
-            await site.start()
+            await listener.start()
         except OSError as e:
             why = (
                 "another program listens there already"

@@ -55,7 +55,7 @@ def write_audit(db: sqlite3.Connection, entries: Iterable[AuditEntry], retention
 
 
 def read_audit(db: sqlite3.Connection, query: AuditQuery) -> list[AuditEntry]:
-    """The entries that fit, the newest first."""
+    """The entries that fit, the newest first; with `after`, the oldest first."""
     wanted: list[tuple[str, tuple[Any, ...]]] = [
         ("integration_id = ?", (query.integration_id,)),
         ("hook_id = ?", (query.hook_id,)),
@@ -64,11 +64,13 @@ def read_audit(db: sqlite3.Connection, query: AuditQuery) -> list[AuditEntry]:
         ("at >= ?", (query.since,)),
         ("at < ?", (query.until,)),
         ("number < ?", (query.before,)),
+        ("number > ?", (query.after,)),
     ]
     given = [(condition, values) for condition, values in wanted if values != (None,)]
     where = " AND ".join(condition for condition, _ in given) or "true"
+    order = "DESC" if query.after is None else "ASC"
     rows = db.execute(
-        f"SELECT number, {_COLUMNS} FROM audit WHERE {where} ORDER BY number DESC LIMIT ?",  # noqa: S608  no input
+        f"SELECT number, {_COLUMNS} FROM audit WHERE {where} ORDER BY number {order} LIMIT ?",  # noqa: S608  no input
         (*(value for _, values in given for value in values), query.limit),
     )
     return [_entry(row) for row in rows]

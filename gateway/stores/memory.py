@@ -80,7 +80,8 @@ class MemoryStore:
 
     async def audit(self, query: AuditQuery) -> list[AuditEntry]:
         """The entries of the audit log that fit, the newest first."""
-        found = (entry for entry in reversed(self._audit) if _fits(entry, query))
+        entries = reversed(self._audit) if query.after is None else iter(self._audit)
+        found = (entry for entry in entries if _fits(entry, query))
         return [entry for entry, _ in zip(found, range(query.limit), strict=False)]
 
     async def pepper(self) -> bytes:
@@ -117,4 +118,5 @@ def _fits(entry: AuditEntry, query: AuditQuery) -> bool:
         and (query.since is None or entry.at >= query.since)
         and (query.until is None or entry.at < query.until)
         and (query.before is None or entry.number < query.before)
+        and (query.after is None or entry.number > query.after)
     )

@@ -56,6 +56,8 @@ class AuditRetention:
 class AuditQuery:
     """Which entries of the audit log are wanted: those that fit everything given, the newest first.
 
+    With `after`, only entries whose number is higher, the oldest first: which is how the log is followed.
+
     `who` is a kind of actor, its id or its name. `since` (inclusive) and `until` (exclusive) in seconds
     since 1970. `before`: only entries whose number is lower, which is how a next page is asked for.
     """
@@ -68,6 +70,7 @@ class AuditQuery:
     until: float | None = None
     before: int | None = None
     limit: int = 100
+    after: int | None = None
 
 
 class RegistryStore(Protocol):
@@ -91,7 +94,7 @@ class RegistryStore(Protocol):
         ...
 
     async def audit(self, query: AuditQuery) -> list[AuditEntry]:
-        """The entries of the audit log that fit, the newest first. Raises `StoreError`.
+        """The entries of the audit log that fit, the newest first (with `after`, the oldest). Raises `StoreError`.
 
         Within one change, later entries count as newer. Of the actions in `REPEATED_ACTIONS` only the last entry
         of each hook is kept.

@@ -251,6 +251,10 @@ class StoreExam:
             assert await found(limit=2) == [3, 2]
             last = (await store.audit(AuditQuery(limit=2)))[-1].number
             assert await found(before=last, limit=2) == [1]
+            first = (await store.audit(AuditQuery()))[-1].number
+            assert await found(after=0) == [1, 2, 3]
+            assert await found(after=first, limit=1) == [2]
+            assert await found(after=first, hook_id="k") == [3]
 
     async def test_what_changed_elsewhere_is_noted_in_the_audit_log(self, tmp_path: Path) -> None:
         """Entries can be added without a change of the registry; they are found by the subscription they are about."""
