@@ -81,8 +81,8 @@ class Columns:
         around = dict.fromkeys(path[:n] for path in paths for n in range(1, len(path)))
         self._get_around = [_Getter(path, paths) for path in around]
         row = [((name,), _RAW) for name in names]
-        for_objects: Any = list[_type(row, strict=False)]  # type: ignore[misc]
-        strict: Any = list[_type(row, strict=True)]  # type: ignore[misc]
+        for_objects: Any = list[_type(row, strict=False)]  # type: ignore[misc]  # made while running
+        strict: Any = list[_type(row, strict=True)]  # type: ignore[misc]  # made while running
         indexes = [pointers.index(name) for name in names]
         self._indexes = None if None in indexes else [index for index in indexes if index is not None]
         self._objects = _decoder(at, paths, for_objects, strict=False)
