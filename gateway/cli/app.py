@@ -23,6 +23,7 @@ from gateway.cli.integrations import integrations
 from gateway.cli.options import ControlGroup, Session, examples
 from gateway.cli.relay import relay
 from gateway.cli.serve import serve
+from gateway.cli.verify import verify
 from gateway.errors import ConfigError, GatewayError, StoreSealed
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def program() -> None:
     """
 
 
-for command in (demo, serve, relay, integrations, hooks, audit, config, completion):
+for command in (demo, serve, relay, integrations, hooks, verify, audit, config, completion):
     program.add_command(command)
 
 
