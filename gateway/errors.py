@@ -267,10 +267,20 @@ class ReplyUnusable(CallError):
 class HookFailed(GatewayError):
     """A hook whose failure policy is "fail" failed. (HTTP 504 after a timeout, otherwise 502)
 
-    `outcomes` are those of the query up to this hook, in order (`gateway.model.Outcome`).
+    `outcomes` are those of the query up to this hook, in order (`gateway.model.Outcome`). `trace_id` names the trace of
+    a query that is traced.
     """
 
-    def __init__(self, hook: str, reason: str, detail: str | None = None, *, outcomes: tuple[Any, ...] = ()) -> None:
+    def __init__(
+        self,
+        hook: str,
+        reason: str,
+        detail: str | None = None,
+        *,
+        outcomes: tuple[Any, ...] = (),
+        trace_id: str | None = None,
+    ) -> None:
+        self.trace_id = trace_id
         self.hook = hook
         self.reason = reason
         self.outcomes = outcomes
@@ -293,10 +303,14 @@ class UpstreamFailed(GatewayError):
 class QueryRejected(GatewayError):
     """A hook that may do so rejected the query. (HTTP 422)
 
-    `problem` is the hook's problem document (RFC 9457); `outcomes` are those of the query up to this hook.
+    `problem` is the hook's problem document (RFC 9457); `outcomes` are those of the query up to this hook. `trace_id`
+    names the trace of a query that is traced.
     """
 
-    def __init__(self, hook: str, problem: dict[str, Any], *, outcomes: tuple[Any, ...] = ()) -> None:
+    def __init__(
+        self, hook: str, problem: dict[str, Any], *, outcomes: tuple[Any, ...] = (), trace_id: str | None = None
+    ) -> None:
+        self.trace_id = trace_id
         self.hook = hook
         self.problem = problem
         self.outcomes = outcomes

@@ -22,6 +22,7 @@ from gateway.pipeline import (
     ChainSettings,
     Coalescer,
     CoalesceSettings,
+    DebugHeader,
     Explainer,
     HookCaller,
     HookChain,
@@ -76,6 +77,7 @@ class Gateway:
     what answers the question why, `canaries` tells who steps back from going live. `reuse` is the cache of the replies.
     `publisher` publishes events to whoever subscribed, `events` is where they last, and `relay` delivers them: `None`
     if another process does.
+    `debug` traces the queries of those who may ask for it.
     """
 
     settings: Settings
@@ -91,6 +93,7 @@ class Gateway:
     events: EventStore
     publisher: Publisher
     relay: Relay | None
+    debug: DebugHeader
 
     def pipeline(
         self,
@@ -205,6 +208,12 @@ async def open_gateway(
         if settings.relay.enabled:
             out = await stack.enter_async_context(way_out(settings, transport if given else None, ssl_context))
             relay = await stack.enter_async_context(relaying(events, out, publisher, notifying, metrics.relay, now=now))
+        debug = DebugHeader(
+            insight.traces,
+            [key.get_secret_value() for key in (*settings.control.operator_keys, *settings.journal.debug_keys)],
+            max_wrong=settings.control.max_failed_auth,
+            window=float(settings.control.failed_auth_window_seconds),
+        )
         yield Gateway(
             settings,
             registry,
@@ -219,6 +228,7 @@ async def open_gateway(
             events,
             publisher,
             relay,
+            debug,
         )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway import GatewayError, HookFailed, QueryRejected, Result
 from gateway.observe.log import get_logger
+from gateway.pipeline.debug import HEADER
 from gateway.pipeline.http_answer import CONDITIONS, failure, head_after_hooks, is_result
 from gateway_asgi.keeper import Keeper
 from gateway_asgi.request import Request
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["HooksMiddleware"]
 
 log = get_logger("asgi")
+
+_DEBUG: Final = HEADER.encode()
+_NOT_ON: Final = CONDITIONS | {HEADER}
 
 
 class HooksMiddleware:
@@ -129,16 +133,18 @@ class HooksMiddleware:
         if not gateway.registry.snapshot.select(query.type, query.capability, query.tenant):
             await self.app(scope, request.replay, send)
             return
-        whole = [(name, value) for name, value in scope["headers"] if name.decode("latin-1").lower() not in CONDITIONS]
-        answer = _Answer(gateway, query, request.method, send)
+        whole = [(name, value) for name, value in scope["headers"] if name.decode("latin-1").lower() not in _NOT_ON]
+        debug = next((value.decode("latin-1") for name, value in scope["headers"] if name.lower() == _DEBUG), None)
+        answer = _Answer(gateway, query, request.method, send, debug)
         await self.app({**scope, "headers": whole}, request.replay, answer.send)
 
 
 class _Answer:
     """Takes what the application sends for one query, and sends on what becomes of it."""
 
-    def __init__(self, gateway: Gateway, query: Query, method: str, send: Send) -> None:
+    def __init__(self, gateway: Gateway, query: Query, method: str, send: Send, debug: str | None) -> None:
         self._gateway = gateway
+        self._debug = debug
         self._query = query
         self._method = method
         self._send = send
@@ -182,7 +188,8 @@ class _Answer:
         media = next(value for name, value in headers if name.lower() == "content-type")
         result = Result(bytes(self._held), media.partition(";")[0].strip().lower())
         try:
-            answer = await self._gateway.chain.run(self._query, result)
+            with self._gateway.debug.tracing(self._debug):
+                answer = await self._gateway.chain.run(self._query, result)
         except (HookFailed, QueryRejected) as error:
             status, told, body = failure(error)
             return status, [*told.items(), ("content-length", str(len(body)))], body

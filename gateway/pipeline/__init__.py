@@ -9,6 +9,7 @@ from gateway.pipeline.call import CallSettings, HookCaller
 from gateway.pipeline.canary import Canaries
 from gateway.pipeline.chain import ChainSettings, HookChain
 from gateway.pipeline.coalesce import Coalescer, CoalesceSettings
+from gateway.pipeline.debug import DebugHeader
 from gateway.pipeline.explain import Explainer
 from gateway.pipeline.guard import HookGuard
 from gateway.pipeline.insight import Insight
@@ -32,6 +33,7 @@ __all__ = [
     "ChainSettings",
     "CoalesceSettings",
     "Coalescer",
+    "DebugHeader",
     "Explainer",
     "HookCaller",
     "HookChain",

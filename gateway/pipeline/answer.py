@@ -14,13 +14,14 @@ class Answer(NamedTuple):
     (A named tuple: made for every query, in a quarter of the time.)
 
     `query_ms` is the time of the data-query phase where the pipeline ran it, `hooks_ms` that of the chain;
-    both in milliseconds.
+    both in milliseconds. `trace_id` names the trace of a query that is traced.
     """
 
     result: Result
     outcomes: tuple[Outcome, ...] = ()
     query_ms: float | None = None
     hooks_ms: float = 0.0
+    trace_id: str | None = None
 
     @property
     def changed(self) -> bool:

@@ -12,6 +12,7 @@ from gateway.model import Reason
 from gateway.observe.log import get_logger
 from gateway.observe.observer import NullObserver
 from gateway.pipeline.answer import Answer
+from gateway.pipeline.trace import trace_of
 from gateway.pipeline.turn import HookTurn
 from gateway.wire.cloudevents import QueryEvent
 
@@ -70,7 +71,7 @@ class HookChain:
         """
         hooks = self._snapshot().select(query.type, query.capability, query.tenant)
         if not hooks:
-            return Answer(result)
+            return Answer(result, trace_id=trace_of(query))
         return await self._run(query, result, hooks)
 
     async def _run(self, query: Query, result: Result, hooks: tuple[BoundHook, ...]) -> Answer:
@@ -103,15 +104,16 @@ class HookChain:
                 outcomes.append(outcome)
                 self._tell(self._observer.outcome, query, outcome)
                 if problem is not None:
-                    raise QueryRejected(hook.name, problem, outcomes=tuple(outcomes))
+                    raise QueryRejected(hook.name, problem, outcomes=tuple(outcomes), trace_id=trace_of(query))
                 if outcome.fatal and outcome.reason is not None:
-                    raise HookFailed(hook.name, outcome.reason, outcomes=tuple(outcomes))
+                    told = tuple(outcomes)
+                    raise HookFailed(hook.name, outcome.reason, outcomes=told, trace_id=trace_of(query))
         finally:
             for hook in left:
                 hook.in_flight.leave()
             seconds = perf_counter() - begun
             self._tell(self._observer.chain_finished, seconds)
-        return Answer(result, tuple(outcomes), None, seconds * 1000)
+        return Answer(result, tuple(outcomes), None, seconds * 1000, trace_of(query))
 
     def _tell(self, told: Callable[..., None], *what: object) -> None:
         try:

@@ -88,18 +88,18 @@ def failure_problem(error: HookFailed | QueryRejected) -> dict[str, Any]:
 def failure(error: HookFailed | QueryRejected) -> tuple[int, dict[str, str], bytes]:
     """The status, the headers and the body of the answer to a query that has none, with the provenance up to there."""
     problem = failure_problem(error)
-    headers = {"content-type": PROBLEM_JSON, **provenance.failure_headers(error.outcomes)}
+    headers = {"content-type": PROBLEM_JSON, **provenance.failure_headers(error.outcomes, trace_id=error.trace_id)}
     return problem["status"], headers, orjson.dumps(problem)
 
 
 def head_after_hooks(headers: Iterable[tuple[str, str]], answer: Answer) -> list[tuple[str, str]]:
     """The headers of an answer after its hooks: without validators, with provenance and the right length.
 
-    Where no hook was selected they are as they were.
+    Where no hook was selected they are as they were, but for the id of a trace.
     """
-    if not answer.outcomes:
-        return list(headers)
     told = provenance.headers(answer)
+    if not answer.outcomes:
+        return [*headers, *_lower(told)]
     dropped = VALIDATORS | {"content-length", provenance.HOOKS}
     kept = [(name, value) for name, value in headers if name.lower() not in dropped]
     return [*kept, *_lower(told), ("content-length", str(len(answer.result.body)))]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 HOOKS: Final = "gateway-hooks"
 SERVER_TIMING: Final = "Server-Timing"
+TRACE_ID: Final = "gateway-trace-id"
 
 
 def hooks_header(outcomes: Iterable[Outcome]) -> str:
@@ -35,13 +36,19 @@ def server_timing(outcomes: Iterable[Outcome], query_ms: float | None = None) ->
 
 
 def headers(answer: Answer) -> dict[str, str]:
-    """The headers that tell the caller of an answer what became of its hooks; none if there were none."""
-    if not answer.outcomes:
-        return {}
-    return failure_headers(answer.outcomes, answer.query_ms)
+    """The headers that tell the caller of an answer what became of its hooks; none if there were none.
+
+    Where the query was traced, they name the trace.
+    """
+    return failure_headers(answer.outcomes, answer.query_ms, trace_id=answer.trace_id)
 
 
-def failure_headers(outcomes: Iterable[Outcome], query_ms: float | None = None) -> dict[str, str]:
+def failure_headers(
+    outcomes: Iterable[Outcome], query_ms: float | None = None, *, trace_id: str | None = None
+) -> dict[str, str]:
     """The same for outcomes alone."""
     outcomes = tuple(outcomes)
-    return {HOOKS: hooks_header(outcomes), SERVER_TIMING: server_timing(outcomes, query_ms)} if outcomes else {}
+    told = {HOOKS: hooks_header(outcomes), SERVER_TIMING: server_timing(outcomes, query_ms)} if outcomes else {}
+    if trace_id is not None:
+        told[TRACE_ID] = trace_id
+    return told

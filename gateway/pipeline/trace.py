@@ -80,6 +80,15 @@ class Trace:
 TRACE: Final[ContextVar[Trace | None]] = ContextVar("gateway_trace", default=None)
 
 
+def trace_of(query: Query) -> str | None:
+    """The id of the trace that `query` is run in; `None` if it is not traced."""
+    trace = TRACE.get()
+    if trace is None:
+        return None
+    trace.query = query
+    return trace.id
+
+
 class Traces:
     """The latest traces: at most `most` of them and about `max_bytes`. `now` gives seconds since 1970."""
 

@@ -36,7 +36,7 @@ CURSOR: Final = "audit"
 _AT_ONCE: Final = 100
 _NAP: Final = 0.1  # seconds between looks whether the registry of this process has changed
 _LOOK_ANYWAY: Final = 5.0  # seconds: another process may have ended before it published what it changed
-_NAMES: Final = {"hook.created": "hook.registered"}
+_NAMES: Final = {"hook.created": "hook.registered", "hook.stepped_back": "hook.canary_stepped_back"}
 
 
 class AuditLog(Protocol):
@@ -134,14 +134,12 @@ class AuditTail:
 
 def told_as(entry: AuditEntry) -> str | None:
     """The event, without its prefix, that tells of an entry of the audit log; `None` if none does."""
-    before, after = entry.before or {}, entry.after or {}
+    after = entry.after or {}
     name = _NAMES.get(entry.action, entry.action)
     if name == "integration.changed" and "enabled" in after:
         name = "integration.enabled" if after["enabled"] else "integration.disabled"
     elif name == "hook.disabled" and entry.actor.kind is ActorKind.GATEWAY and after.get("reason") == LEASE_ENDED:
         name = "hook.lease_expired"
-    elif name == "hook.changed" and after.get("stepped_back") and not before.get("stepped_back"):
-        name = "hook.canary_stepped_back"
     return name if RESERVED_PREFIX + name in CATALOGUE else None
 
 

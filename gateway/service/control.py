@@ -134,7 +134,7 @@ def control_operations(
         operations += WhyRoutes(registry, insight).operations()
     operations += AuditRoutes(registry).operations()
     if pipeline is not None:
-        operations += QueryRoutes(pipeline).operations()
+        operations += QueryRoutes(pipeline, None if insight is None else insight.traces).operations()
     meta = MetaRoutes(registry, metrics, ready or registry.ping, lambda: control_document(operations))
     operations += meta.operations()
     return operations

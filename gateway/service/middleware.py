@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -10,6 +11,7 @@ from aiohttp import web
 from gateway.errors import HookFailed, QueryRejected
 from gateway.model import Query, Result
 from gateway.pipeline import provenance
+from gateway.pipeline.debug import HEADER
 from gateway.pipeline.http_answer import is_result
 from gateway.service.results import add_provenance, drop_validators, failure_response
 from gateway.wire.nesting import DEPTH, depth_of
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from gateway.pipeline import HookChain
+    from gateway.pipeline.debug import DebugHeader
 
     QueryOf = Callable[[web.Request], Query | Awaitable[Query | None] | None]
 
@@ -44,13 +47,15 @@ def query_of_request(
     )
 
 
-def hooks_middleware(chain: HookChain, query_of: QueryOf) -> Middleware:
+def hooks_middleware(chain: HookChain, query_of: QueryOf, *, debug: DebugHeader | None = None) -> Middleware:
     """A middleware that runs the JSON answers of handlers through `chain`.
 
     `query_of(request)` says what was asked (`query_of_request` helps), or `None` for requests that are no
     queries. Only whole, uncompressed JSON answers with status 200 are results; every other answer passes as it is.
-    A failed or rejected query is answered as problem+json.
+    A failed or rejected query is answered as problem+json. With `debug`, queries that come with the header
+    `gateway-debug` and a key are traced.
     """
+    tracing = debug.tracing if debug is not None else _never_traced
 
     @web.middleware
     async def run_hooks(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -65,17 +70,22 @@ def hooks_middleware(chain: HookChain, query_of: QueryOf) -> Middleware:
         assert isinstance(response, web.Response)
         result = Result(_body(response), response.content_type)
         try:
-            answer = await chain.run(query, result)
+            with tracing(request.headers.get(HEADER)):
+                answer = await chain.run(query, result)
         except (HookFailed, QueryRejected) as e:
             return failure_response(e)
         if answer.outcomes:
             drop_validators(response.headers)
-            add_provenance(response.headers, provenance.headers(answer))
+        add_provenance(response.headers, provenance.headers(answer))
         if answer.result is not result:
             response.body = answer.result.body
         return response
 
     return run_hooks
+
+
+def _never_traced(_value: str | None) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def _holds_result(request: web.Request, response: web.StreamResponse) -> bool:

@@ -83,7 +83,7 @@ def _headers_of(error: GatewayError) -> Mapping[str, str]:
     if isinstance(error, Refused):
         return error.headers
     if isinstance(error, (HookFailed, QueryRejected)):
-        return failure_headers(error.outcomes)
+        return failure_headers(error.outcomes, trace_id=error.trace_id)
     return {"retry-after": "1"} if isinstance(error, StoreError) else {}
 
 

@@ -28,7 +28,7 @@ def drop_validators(headers: CIMultiDict[str]) -> None:
 def add_provenance(headers: CIMultiDict[str], told: Mapping[str, str]) -> None:
     """Put provenance beside what the query API said of its own timing."""
     for name, value in told.items():
-        if name == provenance.HOOKS:
+        if name in (provenance.HOOKS, provenance.TRACE_ID):
             headers[name] = value
         else:
             headers.add(name, value)

@@ -104,6 +104,7 @@ async def listening(gateway: Gateway, keys: Sequence[str]) -> AsyncIterator[tupl
             failed_auth_window_seconds=settings.control.failed_auth_window_seconds,
         )
         control_url = await stack.enter_async_context(site(control, settings.control.listen, "control.listen"))
+        gateway.debug.accept(keys)
         gateway_url = None
         if routes := settings.effective_routes():
             app = proxy_app(
@@ -111,6 +112,7 @@ async def listening(gateway: Gateway, keys: Sequence[str]) -> AsyncIterator[tupl
                 [_route(route) for route in routes],
                 max_result_bytes=settings.calls.max_result_bytes,
                 is_wanted=lambda query: bool(_selected(gateway, query)),
+                debug=gateway.debug,
             )
 
             async def count(_request: web.Request, response: web.StreamResponse) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -13,6 +14,8 @@ from gateway.errors import CallError, GatewayError, HookFailed, QueryRejected, U
 from gateway.model import Result
 from gateway.observe.log import get_logger
 from gateway.pipeline import provenance
+from gateway.pipeline.debug import HEADER
+from gateway.pipeline.trace import trace_of
 from gateway.service.problem import PROBLEM_JSON, problem_middleware, problem_of
 from gateway.service.proxy.forwarding import PIECE, Upstream, end_to_end
 from gateway.service.proxy.routing import first_fitting
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.model import Query
     from gateway.pipeline import Answer, HookChain
+    from gateway.pipeline.debug import DebugHeader
     from gateway.service.proxy.routing import Route
 
 MAX_QUERY_BYTES: Final = 1024 * 1024
@@ -33,14 +37,20 @@ log = get_logger("proxy")
 
 
 def proxy_app(
-    chain: HookChain, routes: Sequence[Route], *, max_result_bytes: int, is_wanted: Callable[[Query], bool]
+    chain: HookChain,
+    routes: Sequence[Route],
+    *,
+    max_result_bytes: int,
+    is_wanted: Callable[[Query], bool],
+    debug: DebugHeader | None = None,
 ) -> web.Application:
     """The gateway in front of the upstreams of `routes`.
 
     `is_wanted(query)` says whether any hook serves the query; if none does, the answer streams through.
     Results up to `max_result_bytes` are held in memory while their hooks run; larger ones pass unmodified.
+    With `debug`, queries that come with the header `gateway-debug` and a key are traced.
     """
-    proxy = Proxy(chain, routes, max_result_bytes=max_result_bytes, is_wanted=is_wanted)
+    proxy = Proxy(chain, routes, max_result_bytes=max_result_bytes, is_wanted=is_wanted, debug=debug)
     app = web.Application(middlewares=[problem_middleware], handler_args={"auto_decompress": False})
     app.router.add_route("*", "/{path:.*}", proxy.handle)
     app.cleanup_ctx.append(proxy.session)
@@ -57,7 +67,9 @@ class Proxy:
         *,
         max_result_bytes: int,
         is_wanted: Callable[[Query], bool],
+        debug: DebugHeader | None = None,
     ) -> None:
+        self._debug = debug
         self._chain = chain
         self._routes = tuple(routes)
         self._max_result_bytes = max_result_bytes
@@ -88,9 +100,14 @@ class Proxy:
             log.warning("upstream.failed", path=request.path, detail=e.detail)
             return web.Response(status=_status(e), body=orjson.dumps(problem_of(e)), content_type=PROBLEM_JSON)
         try:
-            if wanted and query is not None and _is_result(upstream):
-                return await self._through_hooks(request, route, query, upstream)
-            return await _pass_on(request, upstream, b"")
+            if query is None or not _is_result(upstream):
+                return await _pass_on(request, upstream, b"")
+            debug = self._debug
+            with debug.tracing(request.headers.get(HEADER)) if debug is not None else nullcontext():
+                if wanted:
+                    return await self._through_hooks(request, route, query, upstream)
+                trace_id = trace_of(query)
+                return await _pass_on(request, upstream, b"", {provenance.TRACE_ID: trace_id} if trace_id else None)
         finally:
             upstream.release() if upstream.content.at_eof() else upstream.close()
 
@@ -134,8 +151,9 @@ class Proxy:
             body = bytes(held)  # as it came, compressed or not
         else:
             headers.popall("content-encoding", None)
-        if answer is not None and answer.outcomes:
-            drop_validators(headers)
+        if answer is not None:
+            if answer.outcomes:
+                drop_validators(headers)
             add_provenance(headers, provenance.headers(answer))
         return web.Response(status=upstream.status, reason=upstream.reason, headers=headers, body=body)
 

@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.errors import UpstreamFailed
+from gateway.pipeline.debug import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,6 +61,7 @@ class Upstream:
                 headers.popall(name, None)
             headers["accept-encoding"] = "identity"
         headers.popall("host", None)
+        headers.popall(HEADER, None)  # a key of this gateway is nobody else's business
         headers.add("via", _VIA)
         if request.remote:
             headers.add("x-forwarded-for", request.remote)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.model import Query
 from gateway.pipeline import provenance
+from gateway.pipeline.debug import HEADER
 from gateway.service.auth import Access
 from gateway.service.endpoint import JSON, Answer, Call, Operation, Out
 from gateway.service.models.base import Nothing
@@ -15,7 +17,7 @@ from gateway.wire.nesting import DEPTH, depth_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.pipeline import QueryPipeline
+    from gateway.pipeline import QueryPipeline, Traces
 
 __all__ = ["QueryRoutes"]
 
@@ -23,16 +25,18 @@ _TAG: Final = "queries"
 
 
 class QueryRoutes:
-    """Running a query."""
+    """Running a query. `traces`, where they are given, take the traces of those who ask for one."""
 
-    def __init__(self, pipeline: QueryPipeline) -> None:
+    def __init__(self, pipeline: QueryPipeline, traces: Traces | None = None) -> None:
         self._pipeline = pipeline
+        self._traces = traces
 
     def operations(self) -> Sequence[Operation[Any, Any]]:
         """The one operation, described."""
         headers = {
             "gateway-hooks": "What became of each hook, in order (RFC 8941 list); absent if there were none.",
             "Server-Timing": "How long each took; absent if there were none.",
+            "gateway-trace-id": "The id of the trace, if the request had a header gateway-debug (with any value).",
         }
         return (
             Operation(
@@ -55,5 +59,7 @@ class QueryRoutes:
             traceparent=call.headers.get("traceparent"),
             tracestate=call.headers.get("tracestate"),
         )
-        answer = await self._pipeline.run(query)
+        traced = self._traces is not None and call.headers.get(HEADER)
+        with self._traces.tracing() if self._traces is not None and traced else nullcontext():
+            answer = await self._pipeline.run(query)
         return Answer(answer.result.body, headers=provenance.headers(answer), content_type=answer.result.content_type)

@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from gateway import Envelope, FailurePolicy, HookDraft, IntegrationDraft, Query, Settings, open_gateway
+from gateway.config import JournalSettings
 from gateway.testing.hook_server import HookServer
 from gateway_asgi import HooksMiddleware, Request
 
@@ -301,3 +302,22 @@ async def test_many_first_requests_at_once_open_one_gateway(tmp_path) -> None:
 def test_an_open_gateway_and_settings_for_another_exclude_each_other() -> None:
     with pytest.raises(TypeError, match="either an open gateway, or settings"):
         HooksMiddleware(plain, TABLE, gateway=object(), settings=SETTINGS)
+
+
+async def test_a_query_with_a_debug_key_is_traced_and_the_application_does_not_see_the_key(server):
+    key = "a-debug-key-of-enough-length"
+    settings = SETTINGS.model_copy(update={"journal": JournalSettings(debug_keys=[key])})
+
+    async def seen(request):
+        return JSONResponse({"seen": "gateway-debug" in request.headers})
+
+    async with open_gateway(settings) as gateway:
+        await enable(gateway, server.url, "/merge-patch")
+        app = HooksMiddleware(Starlette(routes=[Route("/search", seen)]), TABLE, gateway=gateway)
+        async with served(app) as url, aiohttp.ClientSession() as session:
+            async with session.get(f"{url}/search", headers={"gateway-debug": key}) as response:
+                assert await response.json() == {"seen": False, "merged": True}
+                trace = gateway.insight.traces.get(response.headers["gateway-trace-id"])
+            assert [outcome.hook for outcome in trace.outcomes] == ["it"]
+            async with session.get(f"{url}/search", headers={"gateway-debug": "wrong"}) as response:
+                assert "gateway-trace-id" not in response.headers

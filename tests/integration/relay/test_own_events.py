@@ -147,7 +147,7 @@ async def test_with_another_registry_it_begins_anew(registry):
 
 def test_a_canary_that_stepped_back_is_told_as_such():
     entry = AuditEntry(
-        0.0, 1, "hook.changed", GATEWAY, "int_a", "a", "hk_b", "b", {"stepped_back": None}, {"stepped_back": "slow"}
+        0.0, 1, "hook.stepped_back", GATEWAY, "int_a", "a", "hk_b", "b", {"stepped_back": None}, {"stepped_back": "x"}
     )
     assert told_as(entry) == "hook.canary_stepped_back"
 
