@@ -15,7 +15,7 @@ from gateway.observe.log import get_logger
 from gateway.pipeline.call import Exchanged
 from gateway.pipeline.protection import Protections
 from gateway.pipeline.verdict import Verdict, verdict
-from gateway.wire.reply import Reject, Unchanged
+from gateway.wire.reply import Reject, Unchanged, is_slow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,7 +167,7 @@ class HookGuard:
             if isinstance(reply, Reject):
                 status, problem = Status.REJECTED, reply.problem
             elif not isinstance(reply, Unchanged):
-                after = self._caller.apply(reply, result)
+                after = await self._applied(reply, result, deadline)
                 status = Status.APPLIED
             ended = time()
             if ended > deadline:
@@ -230,9 +230,23 @@ class HookGuard:
                 raise
         return await self._caller.call(hook, query, event, result, deadline, seen)
 
+    async def _applied(self, reply: Reply, result: Result, deadline: float) -> Result:
+        """The result after `reply`. A patch that asks for much is applied on a thread, and waited for in time only."""
+        if not is_slow(reply, result):
+            return self._caller.apply(reply, result)
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await asyncio.to_thread(self._caller.apply, reply, result)
+        except TimeoutError:
+            raise TimedOut from None
+
     def skip(self, hook: BoundHook, reason: Reason) -> Outcome:
         """The outcome of a hook that is not called for `reason`."""
         return self._outcome(hook, Status.SKIPPED, reason)
+
+    def broke_contract(self, hook: BoundHook) -> None:
+        """The reply to a call that went well turned out to break the hook's contract: that is a failure of the hook."""
+        self._protections.of(hook).breaker.recant()
 
     def out_of_time(self, hook: BoundHook) -> Outcome:
         """The outcome of a hook that had to be called when the chain's budget was spent."""

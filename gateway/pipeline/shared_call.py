@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gateway.errors import CallError, ReplyUnusable
 from gateway.model import Reason, Status
@@ -11,7 +12,6 @@ from gateway.wire import batch, freshness, reply
 from gateway.wire.reply import UNCHANGED, Reject, Unchanged
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Sequence
     from contextvars import Context
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gateway.wire.batch import Element
     from gateway.wire.cloudevents import QueryEvent
     from gateway.wire.reply import Reply
+
+_TAKE_APART_IN_THREAD: Final = 32 * 1024  # bytes; what it holds may be patches with a thousand operations
 
 
 class Told(NamedTuple):
@@ -90,8 +92,10 @@ class SharedCall:
             fresh = freshness.seconds(response.header)
             for member in self._members:
                 self._tell(hook, member, UNCHANGED, fresh)
-        else:
+        elif len(response.body) < _TAKE_APART_IN_THREAD:
             self._take_apart(hook, response)
+        else:
+            await asyncio.to_thread(self._take_apart, hook, response)
         errors = [member.told for member in self._members if member.told is not None and member.told.reason]
         if len(errors) == len(self._members):
             first = errors[0]

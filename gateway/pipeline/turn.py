@@ -12,11 +12,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.model import Mode, Reason, Status
 from gateway.observe.log import get_logger
+from gateway.pipeline.contract import Contracts
 from gateway.pipeline.outcomes import outcome_of
 from gateway.pipeline.select import Selection
 
@@ -53,6 +55,7 @@ class HookTurn:
         rollout: Rollout | None = None,
     ) -> None:
         self._guard = guard
+        self._contracts = Contracts(guard.broke_contract)
         self._selection = selection or Selection()
         self._sending = sending
         self._rollout = rollout
@@ -98,7 +101,7 @@ class HookTurn:
         self, hook: BoundHook, plan: HookPlan, query: Query, event: QueryEvent, result: Result, deadline: float
     ) -> Turned:
         """What the hook makes of the whole `result`: steps 3 and 7 around `exchange`."""
-        return await self.exchange(hook, plan, query, event, result, deadline)
+        return await self._contracts.run(hook, plan, result, deadline, partial(self.exchange, hook, plan, query, event))
 
     async def exchange(
         self, hook: BoundHook, plan: HookPlan | None, query: Query, event: QueryEvent, sent: Result, deadline: float

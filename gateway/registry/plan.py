@@ -37,7 +37,7 @@ class PostConditions:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class HookPlan:
     """What `gateway.pipeline.turn` does for a hook beyond a plain call, the envelope already taken into account.
 
@@ -99,11 +99,12 @@ def plan_of(hook: Hook, envelope: Envelope, mode: Mode) -> HookPlan | None:
         envelope.result_schema,
     )
     condition, problem = _condition(hook)
+    reads = narrowed(hook.reads, envelope.reads)
     plan = HookPlan(
         condition=condition,
         problem=problem,
-        reads=narrowed(hook.reads, envelope.reads),
-        writes=narrowed(hook.writes, envelope.writes),
+        reads=reads,
+        writes=narrowed(reads if hook.writes is None else hook.writes, envelope.writes),
         drops=hook.on_violation is OnViolation.DROP,
         checks=tuple(each for each in (own, held) if each.any),
         rows_at=(hook.rows_at or "") if hook.granularity is Granularity.ROWS else None,

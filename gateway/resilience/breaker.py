@@ -162,6 +162,12 @@ class Breaker:
             if failed or slow:
                 self._judge()
 
+    def recant(self) -> None:
+        """A call that has left as one that went well did not: what it brought turned out to be of no use."""
+        if self._state is _CLOSED and self._settings.enabled:
+            self._window.recant(self._clock())
+            self._judge()
+
     def pause(self, ticket: int, seconds: float) -> None:
         """The callee asked not to be called for `seconds`: open until then, at most for `max_open_seconds`."""
         now = self._clock()

@@ -40,6 +40,14 @@ class SlidingWindow:
             slot[3] += 1
             self.slow += 1
 
+    def recant(self, now: float) -> None:
+        """Count one of the calls that went well of late as failed; one more call if there is none."""
+        if now >= self._ends or self._slot[2] >= self._slot[1]:
+            self.add(now, True, False)
+            return
+        self._slot[2] += 1
+        self.failed += 1
+
     def move_to(self, now: float) -> None:
         """Forget what is too old at `now`."""
         self._forget(int(now * self._per_second))

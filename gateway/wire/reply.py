@@ -21,6 +21,8 @@ PROBLEM: Final = "application/problem+json"
 ACCEPT: Final = f"{JSON}, {JSON_PATCH}, {MERGE_PATCH}"
 ACCEPT_WITH_REJECT: Final = f"{ACCEPT}, {PROBLEM}"
 
+_FEW_OPERATIONS: Final = 100
+_FEW_BYTES: Final = 256 * 1024
 _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 
 
@@ -88,6 +90,13 @@ def decode(
         return MergePatch(_parse(body, max_depth))
     shown = repr(content_type[:100]) if content_type else "absent"
     raise ReplyUnusable(Reason.CONTENT_TYPE, f"content-type of the reply is {shown}; known are {ACCEPT}")
+
+
+def is_slow(reply: Reply, result: Result) -> bool:
+    """Whether to apply `reply` may take more than some milliseconds (10,000 operations take half a second)."""
+    if isinstance(reply, JsonPatch) and isinstance(reply.operations, list) and len(reply.operations) > _FEW_OPERATIONS:
+        return True
+    return isinstance(reply, (JsonPatch, MergePatch)) and len(result.body) > _FEW_BYTES
 
 
 def apply(reply: Reply, result: Result, *, max_depth: int) -> Result:

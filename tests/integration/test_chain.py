@@ -221,8 +221,8 @@ async def test_hooks_run_by_priority_then_order_then_name_and_each_sees_the_one_
     [
         ("/unchanged", BEFORE, "unchanged", None),
         ("/replace", b'{"replaced":true}', "applied", None),
-        ("/json-patch", b'{"rows":[1.5,2],"patched":true}', "applied", None),
-        ("/merge-patch", b'{"rows":[1.5,2],"merged":true}', "applied", None),
+        ("/json-patch", b'{"rows":[1.50,2],"patched":true}', "applied", None),
+        ("/merge-patch", b'{"rows":[1.50,2],"merged":true}', "applied", None),
         ("/gone", BEFORE, "failed", "gone"),
         ("/status/500", BEFORE, "failed", "status"),
         ("/redirect", BEFORE, "failed", "status"),
@@ -252,7 +252,7 @@ async def test_a_failed_hook_in_the_middle_leaves_the_last_good_result_to_the_ne
     await setup.hook("/garbage", order=2)
     await setup.hook("/json-patch", order=3)
     body, outcomes = await setup.ask()
-    assert body == b'{"rows":[1.5,2],"merged":true,"patched":true}'
+    assert body == b'{"rows":[1.50,2],"merged":true,"patched":true}'
     assert [status for _, status, _ in outcomes] == ["applied", "failed", "applied"]
 
 
@@ -319,7 +319,7 @@ async def test_once_the_budget_is_spent_the_others_are_skipped() -> None:
         await setup.hook("/replace", order=3)
         await setup.hook("/json-patch", order=4)
         body, outcomes = await setup.ask()
-        assert body == b'{"rows":[1.5,2],"merged":true}'
+        assert body == b'{"rows":[1.50,2],"merged":true}'
         assert outcomes[1:] == [
             ("hang", "failed", "timeout"),
             ("replace", "skipped", "budget"),

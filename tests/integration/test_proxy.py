@@ -129,7 +129,7 @@ async def test_a_result_goes_through_the_hooks_and_tells_so() -> None:
     async with opened() as it:
         await it.hook("/merge-patch")
         status, body, headers = await it.ask("/query?q=lisbon&q=porto&n=1", headers={"traceparent": "x"})
-        assert (status, body) == (200, b'{"rows":[1.5],"total":1,"merged":true}')
+        assert (status, body) == (200, b'{"rows":[1.50],"total":1,"merged":true}')
         assert headers["gateway-hooks"].startswith("it;applied;ms=")
         assert headers["server-timing"].startswith("hook-it;dur=")
         assert headers["content-length"] == str(len(body))
@@ -205,7 +205,7 @@ async def test_a_compressed_result_goes_through_the_hooks_too() -> None:
     async with opened() as it:
         await it.hook("/merge-patch")
         status, body, headers = await it.ask("/zipped")
-        assert (status, body) == (200, b'{"rows":[1.5],"total":1,"merged":true}')
+        assert (status, body) == (200, b'{"rows":[1.50],"total":1,"merged":true}')
         assert "content-encoding" not in headers
 
 
