@@ -41,18 +41,18 @@ class Selection:
         if condition is None:
             return None
         values: dict[str, Any] = {}
-        sizes: dict[str, int] = {}
+        texts: dict[str, bytes] = {}
         try:
             if condition.mentions("query"):
                 values["query"] = asked(query)
-                sizes["query"] = len(event.question())
+                texts["query"] = event.question()
             if condition.mentions("result"):
-                sizes["result"] = len(result.body)
-            if max(sizes.values(), default=0) > self._max_bytes:
+                texts["result"] = result.body
+            if any(len(text) > self._max_bytes for text in texts.values()):
                 raise ConditionTooCostly
-            if "result" in sizes:
+            if "result" in texts:
                 values["result"] = result.value
-            if condition.holds(values, sizes):
+            if condition.holds(values, texts):
                 return None
         except ConditionTooCostly as e:
             return _unanswered(hook, e.detail, Reason.SIZE)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import orjson
 
 from gateway.errors import ConditionError, ConditionFailed, ConditionTooCostly
-from gateway.wire.cel_cost import shape_of
+from gateway.wire.cel_cost import Extent, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,12 +52,13 @@ _CANNOT_HOLD: Final = ("Non-CEL value type", "out of range for")
 class Condition:
     """A compiled condition. Made by `compile_condition`."""
 
-    __slots__ = ("_expression", "_shape", "source")
+    __slots__ = ("_affordable", "_expression", "_shape", "source")
 
     def __init__(self, source: str, expression: cel.Expression, shape: Shape) -> None:
         self.source: Final = source
         self._expression = expression
         self._shape = shape
+        self._affordable: set[tuple[int, ...]] = set()
 
     def mentions(self, name: str) -> bool:
         """Whether it makes use of the variable `name`."""
@@ -67,22 +68,21 @@ class Condition:
         """The members of the variable `name` that it names, like `tenant` in `query.tenant`."""
         return frozenset(member for variable, member in self._shape.members if variable == name)
 
-    def cost(self, sizes: Mapping[str, int]) -> float:
-        """The most it may cost to evaluate it with variables of these `sizes` (bytes of JSON): see `cel_cost`."""
-        return self._shape.cost(sizes)
+    def cost(self, extents: Mapping[str, Extent]) -> float:
+        """The most it may cost to evaluate it with variables of these extents: see `cel_cost`."""
+        return self._shape.cost(extents)
 
-    def holds(self, values: Mapping[str, Any], sizes: Mapping[str, int] | None = None) -> bool:
+    def holds(self, values: Mapping[str, Any], texts: Mapping[str, bytes] | None = None) -> bool:
         """Whether it holds for these values of its variables: JSON values, for at least the names it mentions.
 
-        `sizes` are those of the values in bytes of JSON; they are found out if not given. Raises `ConditionTooCostly`
+        `texts` are the values as JSON; they are written if not given. Raises `ConditionTooCostly`
         where the estimate is beyond `MAX_COST`, and `ConditionFailed` if it has no answer for these values or
         another one than true or false.
         """
         mentioned = {name: values[name] for name in self._shape.names}
-        if sizes is None:
-            sizes = {name: len(_written(value)) for name, value in mentioned.items()}
-        if self._shape.cost(sizes) > MAX_COST:
-            raise ConditionTooCostly
+        if texts is None:
+            texts = {name: _written(value) for name, value in mentioned.items()}
+        self._check_cost({name: Extent.of(texts[name]) for name in mentioned})
         kind, value = self._evaluated(mentioned)
         if kind == "ERROR" and any(what in value for what in _CANNOT_HOLD):
             kind, value = self._evaluated({name: _holdable(orjson.loads(_written(v))) for name, v in mentioned.items()})
@@ -91,6 +91,17 @@ class Condition:
         if kind != "BOOL":
             raise ConditionFailed(f"The condition came to a value of the kind {kind.lower()}, not to true or false.")
         return cast("bool", value)
+
+    def _check_cost(self, extents: Mapping[str, Extent]) -> None:
+        """Raise `ConditionTooCostly` for these. What was affordable is known again, for extents as good as equal."""
+        about = tuple(number.bit_length() for extent in extents.values() for number in extent)
+        if about in self._affordable:
+            return
+        if self._shape.cost(extents) > MAX_COST:
+            raise ConditionTooCostly
+        upper = {name: Extent(*(1 << number.bit_length() for number in extent)) for name, extent in extents.items()}
+        if self._shape.cost(upper) <= MAX_COST:
+            self._affordable.add(about)
 
     def _evaluated(self, values: dict[str, Any]) -> tuple[str, Any]:
         try:

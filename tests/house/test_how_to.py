@@ -15,6 +15,7 @@ from gateway.config import load_settings
 from gateway.model import Query, Reason, Result, Status
 from gateway.testing.hook_server import HookServer
 from gateway.wire.cel import MAX_COST, compile_condition
+from gateway.wire.cel_cost import Extent
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 LOCAL = {"store": {"url": "memory:"}, "calls": {"allow_http": True, "allow": ["127.0.0.0/8"]}}
@@ -134,4 +135,7 @@ def test_the_conditions_of_the_page_on_them_compile_and_are_allowed_for_large_re
     )
     assert len(conditions) == 10
     for source in conditions:
-        assert compile_condition(source).cost({"query": 1_000, "result": 256 * 1024}) < MAX_COST, source
+        assert (
+            compile_condition(source).cost({"query": Extent(1_000, 100), "result": Extent(256 * 1024, 20_000)})
+            < MAX_COST
+        ), source

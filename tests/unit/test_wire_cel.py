@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.errors import ConditionError, ConditionFailed, ConditionTooCostly
 from gateway.wire.cel import MAX_SOURCE, compile_condition
+from gateway.wire.cel_cost import Extent
 
 QUERY = {
     "type": "search",
@@ -23,7 +24,7 @@ QUERY = {
 }
 RESULT = {"rows": [{"id": 1, "price": 2.5}, {"id": 2, "price": -1}]}
 VALUES = {"query": QUERY, "result": RESULT}
-ROWS = {"query": 300, "result": 250_000}  # sizes in bytes
+ROWS = {"query": Extent(300, 30), "result": Extent(250_000, 20_000)}
 
 
 @pytest.mark.parametrize(
@@ -166,13 +167,15 @@ def test_a_value_that_nests_beyond_all_bounds_is_refused_before_it_reaches_the_e
         "result.rows.all(r, result.text.matches('(a|aa)*c') == false)",
         "[1, 2, 3].all(a, [1, 2, 3].all(b, [1, 2, 3].all(c, result == result)))",
         "result.map(r, result).map(r, r).size() > 1",
+        "result.all(r, r.name.matches('^(a{100}b{100}){1,3}$') == false)",
+        "result.all(r, r.name.matches(result[0].name) == false)",
         " && ".join(["result == result"] * 20),
     ],
 )
 def test_what_would_take_too_long_is_not_begun(source: str) -> None:
     condition = compile_condition(source)
     with pytest.raises(ConditionTooCostly):
-        condition.holds({"query": None, "result": None}, ROWS)
+        condition.holds({"query": None, "result": None}, {"query": b"{}", "result": b"[" + b'"aaaa",' * 40_000 + b"0]"})
     with pytest.raises(ConditionTooCostly):
         condition.holds({"query": None, "result": [{"text": "a" * 20} for _ in range(12_000)]})
 
@@ -185,6 +188,7 @@ def test_what_would_take_too_long_is_not_begun(source: str) -> None:
         "result.rows.exists(r, r.id == query.params.id)",
         "result.rows.exists(r, r.name == query.params.id && r.code.startsWith('A'))",
         "result.rows.all(r, r.tags.all(t, t == 'x'))",
+        "result.rows.all(r, r.name.contains('x') || size(r.name) < 20)",
         "query.params.ids.map(i, i * 2).exists(i, i == 4)",
         "query.params.ids.exists(i, query.context.allowed.exists(j, i == j))",
     ],
@@ -192,6 +196,28 @@ def test_what_would_take_too_long_is_not_begun(source: str) -> None:
 def test_what_looks_at_each_row_once_is_allowed_for_large_results(source: str) -> None:
     condition = compile_condition(source)
     assert condition.cost(ROWS) < 5_000_000
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "result.rows.exists(r, r.name.matches('^[A-Z]{3}$'))",
+        "result.rows.filter(r, r.price > 2.0).size() > 3",
+        "result.rows.map(r, r.price).exists(p, p > 2.0)",
+        "result.rows.all(r, r in result.rows)",
+    ],
+)
+def test_what_costs_more_for_each_row_is_allowed_for_a_hundred_of_them(source: str) -> None:
+    rows = [{"name": "KEF", "price": n * 1.5, "city": "Keflavik"} for n in range(100)]
+    assert compile_condition(source).holds({"result": {"rows": rows}}) in (True, False)
+
+
+def test_what_was_affordable_once_does_not_make_larger_values_so() -> None:
+    condition = compile_condition("result.all(a, result.all(b, a == b))")
+    assert condition.holds({"result": [1] * 20})
+    with pytest.raises(ConditionTooCostly):
+        condition.holds({"result": [1] * 2_000})
+    assert condition.holds({"result": [1] * 20})
 
 
 def test_a_loop_that_the_engine_stops_is_a_failure_of_the_condition() -> None:
@@ -227,8 +253,9 @@ SIZES = st.integers(2, 10_000)
 @given(SIZES, SIZES, SIZES)
 def test_more_data_never_costs_less(query: int, result: int, more: int) -> None:
     condition = compile_condition("result.rows.exists(r, r.id == query.id && query.ids.all(i, i != r.id))")
-    less = condition.cost({"query": query, "result": result})
-    assert less <= condition.cost({"query": query + more, "result": result + more})
+    less = condition.cost({"query": Extent(query, query // 9), "result": Extent(result, result // 9)})
+    larger = {"query": Extent(query + more, (query + more) // 9), "result": Extent(result + more, (result + more) // 9)}
+    assert less <= condition.cost(larger)
 
 
 def test_without_the_engine_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
