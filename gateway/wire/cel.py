@@ -46,7 +46,7 @@ _WHY: Final = (
     ("overflow", "a number is too large"),
     ("out of range", "a number is too large"),
 )
-_CANNOT_HOLD: Final = ("Non-CEL value type", "out of range for")
+_NO_JSON_VALUE: Final = ("Non-CEL value type for", "out of range for")
 
 
 class Condition:
@@ -84,8 +84,10 @@ class Condition:
             texts = {name: _written(value) for name, value in mentioned.items()}
         self._check_cost({name: Extent.of(texts[name]) for name in mentioned})
         kind, value = self._evaluated(mentioned)
-        if kind == "ERROR" and any(what in value for what in _CANNOT_HOLD):
-            kind, value = self._evaluated({name: _holdable(orjson.loads(_written(v))) for name, v in mentioned.items()})
+        if kind == "ERROR" and any(
+            sign in value for sign in _NO_JSON_VALUE
+        ):  # such as a UUID, which can be written as JSON
+            kind, value = self._evaluated({name: orjson.loads(texts[name]) for name in mentioned})
         if kind == "ERROR":
             raise ConditionFailed(f"The condition has no answer here: {self._why(value)}.")
         if kind != "BOOL":
@@ -172,14 +174,3 @@ def _written(value: Any) -> bytes:
         return orjson.dumps(value)
     except TypeError as e:
         raise ConditionFailed(f"The condition has no answer here: a value cannot be written as JSON ({e}).") from None
-
-
-def _holdable(value: Any) -> Any:
-    """A JSON value with floats for the integers that do not fit into 64 bits with a sign: CEL has no such."""
-    if isinstance(value, list):
-        return [_holdable(each) for each in value]
-    if isinstance(value, dict):
-        return {name: _holdable(each) for name, each in value.items()}
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return float(value)
-    return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import uuid
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import ConditionError, ConditionFailed, ConditionTooCostly
+from gateway.model import CanaryBounds, Mode
 from gateway.wire.cel import MAX_SOURCE, compile_condition
 from gateway.wire.cel_cost import Extent
 
@@ -139,6 +141,16 @@ def test_a_missing_member_that_was_named_by_a_value_is_not_shown() -> None:
     with pytest.raises(ConditionFailed) as caught:
         compile_condition("query.params[query.tenant] == 1").holds(VALUES)
     assert "acme" not in caught.value.detail
+
+
+def test_what_can_be_written_as_json_is_as_good_as_json() -> None:
+    key = uuid.UUID("12345678123456781234567812345678")
+    params = {"key": key, "pair": (1, 2), "mode": Mode.SHADOW, "bounds": CanaryBounds(5.0)}
+    condition = compile_condition(
+        'query.key == "12345678-1234-5678-1234-567812345678" && query.pair == [1, 2] && query.mode == "shadow" '
+        "&& query.bounds.failure_percent == 5.0"
+    )
+    assert condition.holds({"query": params})
 
 
 @pytest.mark.parametrize("value", [{1, 2}, object(), {1: 2}, [2**70], float])
