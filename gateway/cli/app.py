@@ -19,6 +19,7 @@ from gateway.cli.configuration import config
 from gateway.cli.demo_command import demo
 from gateway.cli.failures import FAILED, Failure, Misuse, report
 from gateway.cli.hooks import hooks
+from gateway.cli.inbox import inbox
 from gateway.cli.integrations import integrations
 from gateway.cli.options import ControlGroup, Session, examples
 from gateway.cli.relay import relay
@@ -50,7 +51,7 @@ def program() -> None:
     """
 
 
-for command in (demo, serve, relay, integrations, hooks, verify, audit, config, completion):
+for command in (demo, serve, relay, integrations, hooks, verify, audit, inbox, config, completion):
     program.add_command(command)
 
 

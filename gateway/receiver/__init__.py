@@ -1,4 +1,4 @@
-"""The SDK for integration servers: verified calls in, transformed results out; a client of the control API.
+"""The SDK for integration servers: verified calls in, transformed results out; an inbox; a client of the control API.
 
 It imports nothing of the gateway's own server: only `gateway.wire`, `gateway.model` and `gateway.errors`. What needs
 more than that is imported when it is asked for.
@@ -14,6 +14,7 @@ from gateway.receiver.verification import Verifier
 
 if TYPE_CHECKING:
     from gateway.receiver.control.clients import ControlClient, SyncControlClient
+    from gateway.receiver.inbox import Inbox, Message
     from gateway.receiver.receiver import HookReceiver
     from gateway.receiver.reception import ReceptionSettings
 
@@ -23,7 +24,9 @@ __all__ = [
     "ControlClient",
     "HookReceiver",
     "HttpReply",
+    "Inbox",
     "MemorySeen",
+    "Message",
     "ReceptionSettings",
     "Seen",
     "SeenMessages",
@@ -41,6 +44,8 @@ __all__ = [
 _LATER = {
     "ControlClient": "gateway.receiver.control.clients",
     "HookReceiver": "gateway.receiver.receiver",
+    "Inbox": "gateway.receiver.inbox",
+    "Message": "gateway.receiver.inbox",
     "ReceptionSettings": "gateway.receiver.reception",
     "SyncControlClient": "gateway.receiver.control.clients",
 }

@@ -32,6 +32,10 @@ class Headers:
         """The value of the header `name` (lower case), `None` if it is absent."""
         return self._values.get(name)
 
+    def items(self) -> Iterable[tuple[str, str]]:
+        """All of them, names in lower case."""
+        return self._values.items()
+
 
 def _text(value: Any) -> str:
     if isinstance(value, (bytes, bytearray, memoryview)):
