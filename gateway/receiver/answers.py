@@ -9,9 +9,9 @@ import msgspec
 import orjson
 
 from gateway.model import Result
-from gateway.receiver.diff import difference
 from gateway.receiver.messages import PROBLEM, HttpReply, problem
 from gateway.wire import reply as wire
+from gateway.wire.diff import TooDifferent, difference
 from gateway.wire.reply import UNCHANGED, JsonPatch, MergePatch, Reject, Replace, Unchanged
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "TryLater",
     "as_answer",
     "encoded",
+    "joined",
     "json_patch",
     "merge_patch",
     "of_edit",
@@ -88,8 +89,9 @@ def try_later(seconds: int) -> TryLater:
 
 def of_edit(before: Result, edited: Any, *, max_age: int | None = None) -> Answer:
     """What makes `edited` of the result `before`: nothing, a patch, or the whole where that is less."""
-    operations = difference(before.value, edited, most=_MOST_OPERATIONS)
-    if operations is None:
+    try:
+        operations = difference(before.value, edited, most=_MOST_OPERATIONS)
+    except TooDifferent:
         return replace(edited, max_age=max_age)
     if not operations:
         return unchanged(max_age=max_age)
@@ -127,6 +129,19 @@ def encoded(answer: Answer | TryLater) -> HttpReply:
             return HttpReply(200, (("content-type", wire.MERGE_PATCH), *caching), _written(patch))
         case Reject(document):
             return HttpReply(422, (("content-type", PROBLEM),), _written(document))
+
+
+def joined(ids: Sequence[str], replies: Sequence[HttpReply]) -> HttpReply:
+    """The reply to a batch: one object for each event, in their order (see `gateway.wire.batch`)."""
+    elements: list[dict[str, Any]] = []
+    for ident, each in zip(ids, replies, strict=True):
+        element: dict[str, Any] = {"id": ident, "status": each.status}
+        if each.body:
+            element |= {"contenttype": each.header("content-type"), "data": msgspec.Raw(each.body)}
+        if (caching := each.header("cache-control")) is not None:
+            element["cachecontrol"] = caching
+        elements.append(element)
+    return HttpReply(200, (("content-type", wire.JSON),), msgspec.json.encode(elements))
 
 
 def _written(value: Any) -> bytes:

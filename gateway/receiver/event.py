@@ -1,7 +1,7 @@
 """What a verified request says: the query, the result as its bytes, and how long there is.
 
-Structured delivery is one CloudEvent with both; in binary delivery the body is exactly the result, and the query
-is in `ce-*` headers.
+Structured delivery is one CloudEvent with both, or several at once; in binary delivery the body is exactly the result,
+and the query is in `ce-*` headers.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import msgspec
 
 from gateway.errors import FieldError, InvalidInput
 from gateway.model import Query, Result
-from gateway.wire import document
+from gateway.wire import batch, document
 from gateway.wire.cloudevents import EVENT_TYPE, STRUCTURED_TYPE
 from gateway.wire.nesting import DEPTH, depth_of
 
 if TYPE_CHECKING:
     from gateway.receiver.messages import Headers
 
-__all__ = ["Event", "is_query", "media_type", "read_event", "timeout_of"]
+__all__ = ["Event", "is_batch", "is_query", "media_type", "read_batch", "read_event", "timeout_of"]
 
 TIMEOUT: Final = "gateway-timeout-ms"
 _MOST_MS: Final = 3_600_000
@@ -53,9 +53,17 @@ class _Structured(msgspec.Struct, frozen=True):
     data: _Data
     subject: str | None = None
     hookid: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+
+
+class _Named(msgspec.Struct, frozen=True):
+    id: str
 
 
 _DECODER: Final = msgspec.json.Decoder(_Structured)
+_NAMED: Final = msgspec.json.Decoder(_Named)
+_BATCH: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def media_type(headers: Headers) -> str:
@@ -64,8 +72,13 @@ def media_type(headers: Headers) -> str:
 
 
 def is_query(headers: Headers) -> bool:
-    """Whether the request calls a hook, in either form of delivery."""
-    return headers("ce-specversion") is not None or media_type(headers) == STRUCTURED_TYPE
+    """Whether the request calls a hook, in any form of delivery."""
+    return headers("ce-specversion") is not None or media_type(headers) in (STRUCTURED_TYPE, batch.CONTENT_TYPE)
+
+
+def is_batch(headers: Headers) -> bool:
+    """Whether the request calls a hook for several queries at once."""
+    return media_type(headers) == batch.CONTENT_TYPE
 
 
 def timeout_of(headers: Headers, default: float) -> float:
@@ -87,15 +100,43 @@ def read_event(headers: Headers, body: bytes, *, max_depth: int) -> Event:
     return _binary(headers, body)
 
 
-def _structured(headers: Headers, body: bytes) -> Event:
+def read_batch(headers: Headers, body: bytes, *, max_depth: int) -> list[tuple[str, Event | InvalidInput]]:
+    """The ids of all events of the request, and what each says, or what is wrong with it.
+
+    Raises `InvalidInput` if it is no batch, or one of its events has no id, for then nobody could tell their answers.
+    """
+    try:
+        document.check(body, max_depth=max_depth + 1)
+        events = [(_NAMED.decode(each).id, each) for each in _BATCH.decode(body)]
+    except (ValueError, msgspec.DecodeError, RecursionError) as error:
+        raise InvalidInput(FieldError("", f"the body is not a batch of calls: {error}")) from None
+    return [(ident, _event_or_not(headers, each)) for ident, each in events]
+
+
+def _event_or_not(headers: Headers, event: msgspec.Raw) -> Event | InvalidInput:
+    try:
+        return _structured(headers, event)
+    except InvalidInput as error:
+        return error
+
+
+def _structured(headers: Headers, body: bytes | msgspec.Raw) -> Event:
     try:
         event = _DECODER.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidInput(FieldError("", f"the body is not a call of a hook: {error}")) from None
     _check_version(event.specversion, "/specversion")
     asked = event.data.query
-    query = _query(
-        headers, asked.type, asked.capability, asked.tenant, event.subject, params=asked.params, context=asked.context
+    query = Query(
+        type=asked.type,
+        capability=asked.capability,
+        tenant=asked.tenant,
+        params=asked.params,
+        context=asked.context,
+        id=event.subject or "",
+        depth=depth_of(headers(DEPTH)),
+        traceparent=event.traceparent or headers("traceparent"),
+        tracestate=event.tracestate or headers("tracestate"),
     )
     return Event(query, Result(bytes(event.data.result)), event.hookid)
 
@@ -105,37 +146,16 @@ def _binary(headers: Headers, body: bytes) -> Event:
     kind = _attribute(headers, "type") or ""
     if not kind.startswith(EVENT_TYPE) or kind == EVENT_TYPE:
         raise InvalidInput(FieldError("ce-type", f"must be {EVENT_TYPE!r} and the type of the query"))
-    query = _query(
-        headers,
-        kind.removeprefix(EVENT_TYPE),
-        _attribute(headers, "capability"),
-        _attribute(headers, "tenant"),
-        _attribute(headers, "subject"),
-    )
-    return Event(query, Result(body, media_type(headers) or "application/json"), _attribute(headers, "hookid"))
-
-
-def _query(
-    headers: Headers,
-    kind: str,
-    capability: str | None,
-    tenant: str | None,
-    subject: str | None,
-    *,
-    params: Any = None,
-    context: Any = None,
-) -> Query:
-    return Query(
-        type=kind,
-        capability=capability,
-        tenant=tenant,
-        params=params,
-        context=context,
-        id=subject or "",
+    query = Query(
+        type=kind.removeprefix(EVENT_TYPE),
+        capability=_attribute(headers, "capability"),
+        tenant=_attribute(headers, "tenant"),
+        id=_attribute(headers, "subject") or "",
         depth=depth_of(headers(DEPTH)),
         traceparent=headers("traceparent"),
         tracestate=headers("tracestate"),
     )
+    return Event(query, Result(body, media_type(headers) or "application/json"), _attribute(headers, "hookid"))
 
 
 def _attribute(headers: Headers, name: str) -> str | None:

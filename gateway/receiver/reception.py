@@ -12,24 +12,26 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from gateway.errors import InvalidInput, WebhookRefused
-from gateway.receiver.answers import Answer, TryLater, as_answer, encoded, unchanged
+from gateway.receiver.answers import Answer, TryLater, as_answer, encoded, joined, unchanged
 from gateway.receiver.call import Call
-from gateway.receiver.event import is_query, media_type, read_event, timeout_of
+from gateway.receiver.event import is_batch, is_query, media_type, read_batch, read_event, timeout_of
 from gateway.receiver.log import EventLog
 from gateway.receiver.messages import HttpReply, problem
 from gateway.wire.reply import Reject, Replace, Unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
+    from gateway.receiver.event import Event
     from gateway.receiver.messages import Request
     from gateway.receiver.metrics import ReceiverMetrics
     from gateway.receiver.routing import Handler, Routing
     from gateway.receiver.seen import SeenMessages
     from gateway.receiver.verification import Verifier
 
-__all__ = ["Admitted", "Reception", "ReceptionSettings"]
+__all__ = ["Admitted", "Reception", "ReceptionSettings", "Turn"]
 
+_LASTING: Final = (200, 204, 422)  # what a call that comes again is answered with; failures are not
 ORIGIN: Final = "webhook-request-origin"
 _log = EventLog("calls")
 
@@ -53,12 +55,25 @@ class ReceptionSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
-    """A call that was let in, and the handler it is for. `digest` is that of the body."""
+class Turn:
+    """A call, and the handler it is for."""
 
     call: Call
     handler: Handler
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request that was let in. `digest` is that of the body.
+
+    It has one turn, or several if it is a batch: then `ids` are those of its events. In the place of a turn stands the
+    reply where no handler is needed for one.
+    """
+
+    message_id: str
     digest: bytes
+    turns: Sequence[Turn | HttpReply]
+    ids: Sequence[str] | None = None
 
 
 class Reception:
@@ -116,32 +131,37 @@ class Reception:
         most = self._settings.max_body_bytes
         return self._refused("too_large", 413, "Content Too Large", f"the body is larger than {most} bytes")
 
-    def answered(self, admitted: Admitted, returned: Any) -> HttpReply:
-        """The signed reply for what a handler returned. Raises `TypeError` for what cannot be written as JSON."""
-        call, handler = admitted.call, admitted.handler
+    def concluded(self, admitted: Admitted, replies: Sequence[HttpReply]) -> HttpReply:
+        """The signed reply to a request, from those to its turns."""
+        reply = replies[0] if admitted.ids is None else joined(admitted.ids, replies)
+        if all(each.status in _LASTING for each in replies):
+            self._seen.keep(admitted.message_id, reply)
+        return self._verifier.signed(admitted.message_id, reply)
+
+    def answered(self, turn: Turn, returned: Any) -> HttpReply:
+        """The reply for what a handler returned. Raises `TypeError` for what cannot be written as JSON."""
+        call, handler = turn.call, turn.handler
         answer = call.edited() if returned is None else as_answer(returned)
         if isinstance(answer, Answer) and answer.max_age is None and not isinstance(answer.reply, Reject):
             answer = Answer(answer.reply, handler.max_age)
         reply = encoded(answer)
         self._metrics.answered(call.hook, _word(answer))
-        if not isinstance(answer, TryLater):
-            self._seen.keep(call.id, reply)
-        return self._verifier.signed(call.id, reply)
+        return reply
 
-    def failed(self, admitted: Admitted, error: BaseException) -> HttpReply:
+    def failed(self, turn: Turn, error: BaseException) -> HttpReply:
         """The reply where a handler broke. What broke is logged, and not told."""
-        call = admitted.call
+        call = turn.call
         _log.error("call.failed", exc_info=error, hook=call.hook, id=call.id, error=type(error).__name__)
         self._metrics.answered(call.hook, "failed")
-        return self._verifier.signed(call.id, problem(500, "Internal Server Error", "the hook's handler failed"))
+        return problem(500, "Internal Server Error", "the hook's handler failed")
 
-    def late(self, admitted: Admitted) -> HttpReply:
+    def late(self, turn: Turn) -> HttpReply:
         """The reply where a handler was not done by the deadline."""
-        call = admitted.call
+        call = turn.call
         _log.warning("call.late", hook=call.hook, id=call.id, type=call.query.type)
         self._metrics.answered(call.hook, "late")
         detail = "the hook's handler was not done by the deadline of the call"
-        return self._verifier.signed(call.id, problem(503, "Service Unavailable", detail))
+        return problem(503, "Service Unavailable", detail)
 
     def repeated(self, message_id: str, hook: str, reply: HttpReply) -> HttpReply:
         """The reply to a call that comes again: as it was, signed anew."""
@@ -164,17 +184,26 @@ class Reception:
                 self._metrics.refused("malformed")
                 detail = f"the body is {media_type(request.headers) or 'of no type'}, and no CloudEvent"
                 return self._verifier.signed(message_id, problem(415, "Unsupported Media Type", detail))
-            event = read_event(request.headers, request.body, max_depth=self._settings.max_depth)
+            depth = self._settings.max_depth
+            if is_batch(request.headers):
+                events = read_batch(request.headers, request.body, max_depth=depth)
+                turns = [self._turn(request, hook, ident, event) for ident, event in events]
+                return Admitted(message_id, digest, turns, [ident for ident, _ in events])
+            event = read_event(request.headers, request.body, max_depth=depth)
         except InvalidInput as error:
-            self._metrics.refused("malformed")
-            return self._verifier.signed(message_id, problem(400, "Bad Request", error.detail))
+            return self._verifier.signed(message_id, self._malformed(error))
+        return Admitted(message_id, digest, [self._turn(request, hook, message_id, event)])
+
+    def _turn(self, request: Request, hook: str, ident: str, event: Event | InvalidInput) -> Turn | HttpReply:
+        if isinstance(event, InvalidInput):
+            return self._malformed(event)
         handler = self._routing.handler(hook, event.query)
         if handler is None:
             self._metrics.answered(hook, "unhandled")
-            return self._verifier.signed(message_id, encoded(unchanged()))
+            return encoded(unchanged())
         deadline = request.arrived + timeout_of(request.headers, self._settings.timeout)
         call = Call(
-            message_id,
+            ident,
             event.query,
             event.result,
             body=request.body,
@@ -183,7 +212,11 @@ class Reception:
             deadline=deadline,
             clock=self._clock,
         )
-        return Admitted(call, handler, digest)
+        return Turn(call, handler)
+
+    def _malformed(self, error: InvalidInput) -> HttpReply:
+        self._metrics.refused("malformed")
+        return problem(400, "Bad Request", error.detail)
 
     def _ownership(self, request: Request) -> HttpReply:
         origin = request.headers(ORIGIN)

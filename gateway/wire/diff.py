@@ -33,8 +33,13 @@ def json_patch(before: bytes, after: bytes, *, most: int = MAX_OPERATIONS) -> li
     """
     if before == after:
         return []
+    return difference(document.parse_exact(before), document.parse_exact(after), most=most)
+
+
+def difference(before: Any, after: Any, *, most: int = MAX_OPERATIONS) -> list[Operation]:
+    """The operations that make the JSON value `before` into `after`. Raises `TooDifferent` beyond `most` of them."""
     found: list[Operation] = []
-    for operation in _operations(document.parse_exact(before), document.parse_exact(after)):
+    for operation in _operations(before, after):
         if len(found) == most:
             msg = f"it would have more than {most} operations"
             raise TooDifferent(msg)

@@ -178,6 +178,23 @@ async def test_a_body_past_the_limit_a_stranger_and_those_who_watch_are_answered
             assert (response.status, await response.read()) == (200, b"")
 
 
+async def test_results_of_several_queries_may_share_a_call():
+    calls = []
+
+    def count(call):
+        calls.append(call.body)
+        return {"n": call.value["n"] + 1}
+
+    draft = HookDraft("hook", "/hook", coalesce=True)
+    async with gateway_and(of(count), own_form, hook=draft) as (gateway, _):
+        run = gateway.chain.run
+        answers = await asyncio.gather(*(run(Query("search"), Result.of({"n": n})) for n in range(20)))
+        assert [answer.result.value for answer in answers] == [{"n": n + 1} for n in range(20)]
+        assert {outcome.status for answer in answers for outcome in answer.outcomes} == {Status.APPLIED}
+    assert len(calls) == 20
+    assert len(set(calls)) < 20  # several came in one body
+
+
 async def test_a_retried_call_is_the_same_call_for_the_receiver():
     """The connection breaks after the hook has answered: what the gateway sends again has the same id and body."""
     calls = []

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from gateway.errors import WebhookRefused
 from gateway.receiver import HookReceiver
-from gateway.receiver.diff import difference
 from gateway.wire.cloudevents import STRUCTURED_TYPE
+from gateway.wire.diff import difference
 from gateway.wire.keyring import KeyRing
 from gateway.wire.patch import apply_json_patch
 

@@ -26,6 +26,7 @@ from gateway.receiver import (
     unchanged,
 )
 from gateway.testing.clock import ManualClock
+from gateway.wire import batch
 from gateway.wire import reply as wire
 from gateway.wire.cloudevents import STRUCTURED_TYPE, QueryEvent
 from gateway.wire.ed25519 import new_signing_key, public_key_of
@@ -693,3 +694,53 @@ def test_what_a_handler_failed_of_is_logged_without_the_body(receiver, sender, c
     assert record.getMessage() == "call.failed hook=hook id=msg_1 error=KeyError"
     assert record.exc_info is not None
     assert "personal" not in caplog.text
+
+
+# ---------------------------------------------------------------- several queries in one call
+
+
+def batched(sender, *events, ident="msg_b"):
+    body = batch.encode(events)
+    return sender.headers(body, ident, **{"content-type": batch.CONTENT_TYPE}), body
+
+
+def event_of(query, ident, result):
+    return QueryEvent(query, "/gateway").structured(ident, "hk_1", 1_700_000_000.0, Result.of(result))
+
+
+@pytest.mark.parametrize("in_loop", [True, False])
+async def test_each_event_of_a_batch_is_answered_for_itself(receiver, sender, in_loop):
+    receiver.transform("search", max_age=9)(lambda call: {"n": call.value + 1})
+    receiver.transform("form")(lambda call: [][0])
+    receiver.transform("question")(lambda call: reject("No."))
+    request = batched(
+        sender,
+        event_of(search(), "e1", 1),
+        event_of(Query("form"), "e2", 2),
+        event_of(Query("other"), "e3", 3),
+        event_of(Query("question"), "e4", 4),
+        b'{"id": "e5", "specversion": "0.1"}',
+    )
+    reply = await receiver.reply(*request) if in_loop else await asyncio.to_thread(receiver, *request)
+    sender.keys.verify(reply.header, reply.body, now=sender.clock(), expected_id="msg_b")
+    answers: Any = batch.decode(reply.body)
+    assert {ident: each.status for ident, each in answers.items()} == {
+        "e1": 200, "e2": 500, "e3": 204, "e4": 422, "e5": 400,
+    }  # fmt: skip
+    assert (bytes(answers["e1"].data), answers["e1"].contenttype) == (b'{"n":2}', wire.JSON)
+    assert answers["e1"].cachecontrol == "max-age=9"
+    assert answers["e4"].contenttype == wire.PROBLEM
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b'[{"id": 5}]', b"[" * 300 + b"]" * 300])
+def test_what_is_no_batch_is_answered_with_400(receiver, sender, body):
+    receiver.default(lambda call: None)
+    assert receiver(sender.headers(body, "msg_1", **{"content-type": batch.CONTENT_TYPE}), body).status == 400
+
+
+def test_a_batch_that_comes_again_is_answered_from_memory(receiver, sender):
+    calls = []
+    receiver.transform()(calls.append)
+    request = batched(sender, event_of(search(), "e1", 1), event_of(search(), "e2", 1))
+    assert receiver(*request).body == receiver(*request).body
+    assert [call.id for call in calls] == ["e1", "e2"]
