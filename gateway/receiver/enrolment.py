@@ -15,7 +15,8 @@ from gateway.receiver.log import EventLog
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from gateway.receiver.control.hooks import HookRequest, HookView, ManyToEnable
+    from gateway.receiver.control.hooks import HookRequest, ManyToEnable
+    from gateway.receiver.control.hooks_answers import HookView
     from gateway.receiver.metrics import ReceiverMetrics
 
 __all__ = ["Enrolment"]

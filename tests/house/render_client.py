@@ -251,15 +251,18 @@ def modules(told):
     tags = [each["name"] for each in told["tags"] if each["name"] in methods]
     owner = {}
     for tag in tags:
-        todo = [name for method in methods[tag] for name in refs([method.told.get("requestBody"), method.answers])]
-        while todo:
-            name = todo.pop()
-            if name not in owner and name not in NOT_OURS:
-                owner[name] = tag
-                todo += refs(schemas[name])
+        for end, part in (("", "requestBody"), ("_answers", "responses")):
+            todo = [name for method in methods[tag] for name in refs(method.told.get(part))]
+            while todo:
+                name = todo.pop()
+                if name not in owner and name not in NOT_OURS:
+                    owner[name] = module_of(tag) + end
+                    todo += refs(schemas[name])
     texts = {"clients": clients(tags)}
     for tag in tags:
-        texts[module_of(tag)] = documents(tag, methods[tag], schemas, owner)
+        texts[module_of(tag)] = taken(tag, methods[tag], schemas, owner)
+        if f"{module_of(tag)}_answers" in owner.values():
+            texts[f"{module_of(tag)}_answers"] = given(tag, schemas, owner)
         for base in ("Async", "Sync"):
             texts[f"{module_of(tag)}_{base.lower()}"] = calls(tag, methods[tag], owner, base)
     return texts
@@ -273,17 +276,30 @@ def module_of(tag):
     return re.sub(r"\W+", "_", tag.lower())
 
 
-def documents(tag, methods, schemas, owner):
-    """The module of the documents on `tag`, and of its operations' descriptions."""
-    mine = [name for name in schemas if owner.get(name) == tag]
-    used = {each for name in mine for each in refs(schemas[name])}
-    classes = "".join(typed_dict(name, schemas[name]) for name in sorted_by_need(mine, schemas))
+def taken(tag, methods, schemas, owner):
+    """The module of the documents that operations on `tag` take, and of the operations' descriptions."""
+    classes, foreign = documents(module_of(tag), schemas, owner)
     definitions = "".join(method.definition() for method in methods)
-    return head(f"The control API's operations on {tag}, and the documents that they take and give.", classes) + (
+    return head(f"The control API's operations on {tag}, and the documents that they take.", classes) + (
         "from gateway.receiver.control.exchange import Operation\n\n"
-        + guarded(classes, imported(used - set(mine), owner))
+        + guarded(classes, foreign)
         + f"\n{classes}{definitions}"
     )
+
+
+def given(tag, schemas, owner):
+    """The module of the documents that operations on `tag` give."""
+    classes, foreign = documents(f"{module_of(tag)}_answers", schemas, owner)
+    about = head(f"The documents that the control API's operations on {tag} give.", classes)
+    return f"{about}{guarded(classes, foreign)}\n{classes}"
+
+
+def documents(module, schemas, owner):
+    """The classes of a module's documents, and what they need of others."""
+    mine = [name for name in schemas if owner.get(name) == module]
+    used = {each for name in mine for each in refs(schemas[name])}
+    classes = "".join(typed_dict(name, schemas[name]) for name in sorted_by_need(mine, schemas))
+    return classes, imported(used - set(mine), owner)
 
 
 def calls(tag, methods, owner, base):
@@ -314,7 +330,7 @@ def imported(names, owner):
     """What is taken from the modules of documents: their modules, and the names."""
     found = {}
     for name in sorted(names - NOT_OURS):
-        found.setdefault(module_of(owner[name]), []).append(class_name(name))
+        found.setdefault(owner[name], []).append(class_name(name))
     return found
 
 

@@ -13,7 +13,7 @@ from gateway.receiver.control.exchange import Asked
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.receiver.control.audit import AuditPage, AuditView
+    from gateway.receiver.control.audit_answers import AuditPage, AuditView
 
 
 class AsyncAuditCalls(AsyncCalls):

@@ -13,7 +13,7 @@ from gateway.receiver.control.sync_calls import SyncCalls
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.receiver.control.audit import AuditPage, AuditView
+    from gateway.receiver.control.audit_answers import AuditPage, AuditView
 
 
 class SyncAuditCalls(SyncCalls):

@@ -11,7 +11,7 @@ from gateway.receiver.control.exchange import Asked
 from gateway.receiver.control.gateway import IS_ALIVE, IS_READY, READ_DESCRIPTION, READ_METRICS
 
 if TYPE_CHECKING:
-    from gateway.receiver.control.gateway import Alive, Ready
+    from gateway.receiver.control.gateway_answers import Alive, Ready
 
 
 class AsyncGatewayCalls(AsyncCalls):

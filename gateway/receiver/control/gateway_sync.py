@@ -11,7 +11,7 @@ from gateway.receiver.control.gateway import IS_ALIVE, IS_READY, READ_DESCRIPTIO
 from gateway.receiver.control.sync_calls import SyncCalls
 
 if TYPE_CHECKING:
-    from gateway.receiver.control.gateway import Alive, Ready
+    from gateway.receiver.control.gateway_answers import Alive, Ready
 
 
 class SyncGatewayCalls(SyncCalls):

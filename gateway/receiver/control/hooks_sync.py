@@ -29,20 +29,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.receiver.control.hooks import (
-        BreakerStatus,
-        EntryView,
         HookChange,
-        HookPage,
         HookRequest,
-        HooksChanged,
         HookSet,
-        HookView,
         ManyToDisable,
         ManyToEnable,
-        OutcomePage,
         ToDisable,
         ToEnable,
         ToTry,
+    )
+    from gateway.receiver.control.hooks_answers import (
+        BreakerStatus,
+        EntryView,
+        HookPage,
+        HooksChanged,
+        HookView,
+        OutcomePage,
         Tried,
     )
 

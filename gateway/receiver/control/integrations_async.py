@@ -20,11 +20,9 @@ from gateway.receiver.control.integrations import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from gateway.receiver.control.integrations import (
-        CredentialOrder,
-        IntegrationChange,
+    from gateway.receiver.control.integrations import CredentialOrder, IntegrationChange, IntegrationRequest
+    from gateway.receiver.control.integrations_answers import (
         IntegrationPage,
-        IntegrationRequest,
         IntegrationView,
         NewCredential,
         NewIntegration,

@@ -20,11 +20,9 @@ from gateway.receiver.control.sync_calls import SyncCalls
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.receiver.control.integrations import (
-        CredentialOrder,
-        IntegrationChange,
+    from gateway.receiver.control.integrations import CredentialOrder, IntegrationChange, IntegrationRequest
+    from gateway.receiver.control.integrations_answers import (
         IntegrationPage,
-        IntegrationRequest,
         IntegrationView,
         NewCredential,
         NewIntegration,

@@ -12,7 +12,8 @@ from gateway.receiver.control.queries import EXPLAIN_QUERY, READ_TRACE, RUN_QUER
 
 if TYPE_CHECKING:
     from gateway.receiver.control.hooks import QueryRequest
-    from gateway.receiver.control.queries import ExplainView, ToExplain, TraceView
+    from gateway.receiver.control.queries import ToExplain
+    from gateway.receiver.control.queries_answers import ExplainView, TraceView
 
 
 class AsyncQueriesCalls(AsyncCalls):

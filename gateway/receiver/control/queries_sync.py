@@ -12,7 +12,8 @@ from gateway.receiver.control.sync_calls import SyncCalls
 
 if TYPE_CHECKING:
     from gateway.receiver.control.hooks import QueryRequest
-    from gateway.receiver.control.queries import ExplainView, ToExplain, TraceView
+    from gateway.receiver.control.queries import ToExplain
+    from gateway.receiver.control.queries_answers import ExplainView, TraceView
 
 
 class SyncQueriesCalls(SyncCalls):
