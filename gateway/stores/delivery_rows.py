@@ -45,7 +45,7 @@ def claim(
         lanes = ready(db, limit - len(found))
         if not lanes:
             break
-        share = max(1, (limit - len(found)) // len(lanes))
+        share, before = max(1, (limit - len(found)) // len(lanes)), len(found)
         for number, probe, capacity in lanes:
             most = min(share, capacity, limit - len(found))
             rows = _next(db, number, most, None if probe else now)
@@ -57,6 +57,8 @@ def claim(
                 (len(rows), len(rows), len(rows), lease_until, number),
             )
             refresh(db, number, now, served=True)
+        if len(found) == before:
+            break
     return found
 
 

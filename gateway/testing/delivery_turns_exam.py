@@ -112,6 +112,18 @@ class DeliveryTurnsExam:
             await publish(store, "a", five=None)
             assert names(await claim(store)) == ["five"]
 
+    async def test_a_clock_that_is_set_back_holds_up_nothing_that_is_new(self, tmp_path: Path) -> None:
+        """What was published or lost in what is now the future is delivered; a retry waits for its time."""
+        async with self.open_store(tmp_path) as store:
+            await store.add_subscription(subscription("a"))
+            await publish(store, "a", now=NOW + 3600, lost=None, retried=None, new=None)
+            _, retried = await claim(store, NOW - 3600, limit=2)
+            await store.finish([failed(retried, due=NOW + 3600)], now=NOW + 3600)
+            assert names(await claim(store, NOW)) == ["lost", "new"]
+            assert await store.next_due(NOW) == NOW + LEASE
+            assert names(await claim(store, NOW - 3600)) == []
+            assert names(await claim(store, NOW + 3600)) == ["retried", "lost", "new"]
+
     async def test_a_pause_keeps_everything_in_order(self, tmp_path: Path) -> None:
         """Nothing is claimed meanwhile, and nothing is lost."""
         async with self.open_store(tmp_path) as store:
