@@ -20,6 +20,7 @@ from gateway.cli.demo_command import demo
 from gateway.cli.failures import FAILED, Failure, Misuse, report
 from gateway.cli.hooks import hooks
 from gateway.cli.inbox import inbox
+from gateway.cli.inspect_command import inspect
 from gateway.cli.integrations import integrations
 from gateway.cli.options import ControlGroup, Session, examples
 from gateway.cli.relay import relay
@@ -51,7 +52,19 @@ def program() -> None:
     """
 
 
-for command in (demo, serve, relay, integrations, hooks, verify, audit, inbox, config, completion):
+for command in (
+    demo,
+    serve,
+    relay,
+    integrations,
+    hooks,
+    verify,
+    inspect,
+    audit,
+    inbox,
+    config,
+    completion,
+):
     program.add_command(command)
 
 

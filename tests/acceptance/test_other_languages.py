@@ -43,8 +43,8 @@ LANGUAGES = {
                "sys.exit(0 if is_authentic(a[1], a[2], a[3], body, a[5]) else 1)\n")),
     "javascript": ("node", "check.mjs", ("import { readFileSync } from 'node:fs'\nconst a = process.argv.slice(2)\n"
                    "process.exit(isAuthentic(a[0], a[1], a[2], readFileSync(a[3]), a[4]) ? 0 : 1)\n")),
-    "php": ("php", "check.php", ("exit(is_authentic($argv[1], $argv[2], $argv[3], file_get_contents($argv[4]), $argv[5])"
-            " ? 0 : 1);\n")),
+    "php": ("php", "check.php", ("[, $a, $b, $c, $d, $e] = $argv;\n"
+            "exit(is_authentic($a, $b, $c, file_get_contents($d), $e) ? 0 : 1);\n")),
     "ruby": ("ruby", "check.rb", "exit(authentic?(ARGV[0], ARGV[1], ARGV[2], File.binread(ARGV[3]), ARGV[4]))\n"),
     "sh": ("sh", "check.sh", 'is_authentic "$1" "$2" "$3" "$4" "$5"\n'),
 }  # fmt: skip
