@@ -14,6 +14,7 @@ from gateway.cli.lookup import find_hook_id, find_integration, integration_names
 from gateway.cli.options import ControlCommand, ControlGroup, Session, confirm, examples, pass_session, seconds
 from gateway.cli.output import said, write, write_facts, write_table
 from gateway.cli.plan_options import CLEARABLE, clear_option
+from gateway.cli.purge import purge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +42,7 @@ def hooks() -> None:
 
 
 hooks.add_command(breaker)
+hooks.add_command(purge)
 
 
 @hooks.command("list", cls=ControlCommand, epilog=examples("gateway hooks list", "gateway hooks list -i prices"))

@@ -23,7 +23,8 @@ def hooks_header(outcomes: Iterable[Outcome]) -> str:
 def _item(outcome: Outcome) -> str:
     reason = f";reason={outcome.reason.value}" if outcome.reason is not None else ""
     ms = f"{outcome.milliseconds:.1f}".removesuffix(".0")
-    return f"{outcome.hook};{outcome.status.value}{reason};ms={ms}"
+    batches = f";batches={outcome.batches};batches_failed={outcome.batches_failed}" if outcome.batches_failed else ""
+    return f"{outcome.hook};{outcome.status.value}{reason};ms={ms}{batches}"
 
 
 def server_timing(outcomes: Iterable[Outcome], query_ms: float | None = None) -> str:

@@ -70,9 +70,9 @@ class SharedCall:
     ) -> Reply:
         """Call `hook` with what all members send. Raises `CallError`."""
         deepest = max(self._members, key=lambda member: member.query.depth)
-        now = self._caller.now()
+        at = seen.at = self._caller.now() if seen.at is None else seen.at
         events = [
-            member.event.structured(member.seen.ident, hook.hook_id, now, member.sent, traced=True)
+            member.event.structured(member.seen.ident, hook.hook_id, at, member.sent, traced=True)
             for member in self._members
         ]
         for member, each in zip(self._members, events, strict=True):

@@ -290,6 +290,12 @@ def disable(at: At, hooks: Iterable[Hook], reason: str | None) -> tuple[Plan, li
     return Plan(put_hooks=tuple(put)), all_now
 
 
+def purge(at: At, hook: Hook) -> tuple[Plan, Hook]:
+    """The hook as it is, with another generation: nothing that was remembered of an older one is used any more."""
+    new = _touched(hook, at)
+    return Plan(put_hooks=(new,)), new
+
+
 def suspend(at: At, hooks: Iterable[Hook], reason: str | None) -> tuple[Plan, list[Hook]]:
     """The enabled hooks among these suspended for this reason, or with `None` no longer."""
     put = [

@@ -352,6 +352,14 @@ class Registry:
             await self._own(hook.id, url)
         return bound_to_try(self._rules, hook, integration)
 
+    async def purge(self, hook_id: str, *, integration_id: str | None = None, actor: Actor = EMBEDDED) -> Hook:
+        """Give a hook another generation, so that no reply to an older one is used again, in any process."""
+        hook = await self._writer.write(
+            lambda tables, at: changes.purge(at, tables.hook(hook_id, integration_id)), actor
+        )
+        log.info("hook.purged", hook=hook.name, id=hook.id, generation=hook.generation)
+        return hook
+
     # ------------------------------------------------------------ what happens by itself
 
     async def expire_leases(self) -> None:

@@ -19,6 +19,7 @@ from gateway.service.routes.breakers import BreakerRoutes
 from gateway.service.routes.hooks import HookRoutes
 from gateway.service.routes.integrations import IntegrationRoutes
 from gateway.service.routes.meta import MetaRoutes
+from gateway.service.routes.purge import PurgeRoutes
 from gateway.service.routes.query import QueryRoutes
 from gateway.service.routes.why import WhyRoutes
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from gateway.observe.metrics import GatewayMetrics
-    from gateway.pipeline import Protections, QueryPipeline
+    from gateway.pipeline import Protections, QueryPipeline, Reuse
     from gateway.pipeline.insight import Insight
     from gateway.registry import HealthMonitor, Registry
     from gateway.service.endpoint import Operation
@@ -73,6 +74,7 @@ def control_app(
     protections: Protections | None = None,
     health: HealthMonitor | None = None,
     insight: Insight | None = None,
+    reuse: Reuse | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
     max_failed_auth: int = 20,
     failed_auth_window_seconds: float = 60.0,
@@ -82,7 +84,7 @@ def control_app(
 
     `pipeline`: where one is given, `POST /v1/query` runs it. `protections`: where they are given, the breakers of hooks
     are shown and can be reset. `health`: where it is given, integrations are shown with it.
-    `insight`: where it is given, there is what answers the question why.
+    `insight`: where it is given, there is what answers the question why. `reuse`: the cache that a purge is about.
     `max_body_bytes` caps request bodies. After `max_failed_auth` wrong keys
     from one address within the window, it gets 429 (0: never).
     `ready` returns if the gateway can do its work and raises a `GatewayError` if not; by
@@ -106,6 +108,7 @@ def control_app(
         protections=protections,
         health=health,
         insight=insight,
+        reuse=reuse,
         ready=ready,
     )
     add_operations(app, operations, keys)
@@ -120,6 +123,7 @@ def control_operations(
     protections: Protections | None = None,
     health: HealthMonitor | None = None,
     insight: Insight | None = None,
+    reuse: Reuse | None = None,
     ready: Callable[[], Awaitable[None]] | None = None,
 ) -> list[Operation[Any, Any]]:
     """Every operation of the control API, described and ready to be called."""
@@ -127,6 +131,7 @@ def control_operations(
     operations: list[Operation[Any, Any]] = [
         *IntegrationRoutes(registry, health).operations(),
         *HookRoutes(registry, breakers).operations(),
+        *PurgeRoutes(registry, reuse).operations(),
     ]
     if breakers is not None:
         operations += BreakerRoutes(registry, breakers).operations()

@@ -99,6 +99,7 @@ async def listening(gateway: Gateway, keys: Sequence[str]) -> AsyncIterator[tupl
             health=gateway.health,
             insight=gateway.insight,
             ready=partial(_ready, gateway),
+            reuse=gateway.reuse,
             max_body_bytes=settings.control.max_body_bytes,
             max_failed_auth=settings.control.max_failed_auth,
             failed_auth_window_seconds=settings.control.failed_auth_window_seconds,

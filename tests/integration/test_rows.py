@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway import Envelope, FailurePolicy, HookDraft, HookFailed, IntegrationDraft, Query, QueryRejected, Result
 from gateway import Settings as GatewaySettings
 from gateway.model import Granularity, RowCount
+from gateway.pipeline.provenance import hooks_header
 from gateway.runtime import Gateway, open_gateway
 from gateway.testing.hook_server import HookServer, Reply
 
@@ -138,6 +139,10 @@ async def test_a_batch_that_fails_keeps_its_rows_and_the_outcome_says_so(place: 
     assert (outcome.status, outcome.reason, outcome.changed) == ("applied", None, True)
     assert (outcome.batches, outcome.batches_failed) == (3, 1)
     assert outcome.detail == "1 of 3 batches failed: status"
+    assert hooks_header([outcome]).endswith(";batches=3;batches_failed=1")
+    rendered = place.gateway.metrics.render().decode()
+    assert 'gateway_hook_batches_total{failed="yes",hook="rows",integration="fake"} 1.0' in rendered
+    assert 'gateway_fail_open_total{hook="rows",integration="fake"} 1.0' in rendered
 
 
 async def test_if_all_batches_fail_the_hook_failed(place: Place) -> None:

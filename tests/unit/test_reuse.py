@@ -50,10 +50,12 @@ class Calls:
         self.fresh, self.after, self.status, self.reason, self.gate = fresh, after, status, reason, gate
         self.made: list[float] = []
         self.cut_off = 0
+        self.bug = False
         self.began = asyncio.Event()
 
     def of(self, sent):
         async def call(deadline, seen):
+            bug = self.bug
             self.made.append(deadline)
             self.began.set()
             try:
@@ -62,6 +64,8 @@ class Calls:
             except asyncio.CancelledError:
                 self.cut_off += 1
                 raise
+            if bug:
+                raise RuntimeError("a bug")
             seen.fresh = self.fresh
             self.hook.learned.replied(reusable=self.fresh > 0)
             changed = self.status is Status.APPLIED and self.after is not None
@@ -342,20 +346,10 @@ async def test_when_all_have_gone_away_the_call_is_cut_off_before_the_last_is_th
 async def test_what_goes_wrong_in_the_gateway_is_the_first_one_s_only():
     gate = asyncio.Event()
     place = Place(gate=gate)
-    good = place.calls.of
-
-    def bad(sent):
-        async def call(deadline, seen):
-            place.calls.began.set()
-            await gate.wait()
-            raise RuntimeError("a bug")
-
-        return call
-
-    place.calls.of = bad
+    place.calls.bug = True
     first = asyncio.create_task(place.ask())
     await place.calls.began.wait()
-    place.calls.of = good
+    place.calls.bug = False
     second = asyncio.create_task(place.ask())
     await rounds()
     gate.set()
