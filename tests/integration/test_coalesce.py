@@ -223,7 +223,8 @@ async def test_an_answer_can_reject_its_own_query(place: Place) -> None:
     problem = {"status": 422, "contenttype": "application/problem+json", "data": {"title": "Not this one."}}
     place.reply = lambda events: answers_of(events, n1=problem)
     await place.hook()
-    zero, one, two = await asyncio.gather(*(place.one(n) for n in range(3)), return_exceptions=True)
+    found: list[Any] = await asyncio.gather(*(place.one(n) for n in range(3)), return_exceptions=True)
+    zero, one, two = found
     assert isinstance(one, QueryRejected)
     assert one.problem == {"title": "Not this one."}
     assert zero[1].status == two[1].status == "applied"

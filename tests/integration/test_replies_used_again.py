@@ -185,14 +185,14 @@ async def test_replies_are_used_again_within_one_hook_of_a_chain_only(place: Pla
     assert header.startswith("first;cached;ms=")
 
 
-async def test_a_bug_in_the_cache_makes_no_answer_worse() -> None:
+async def test_a_bug_in_the_cache_makes_no_answer_worse(monkeypatch) -> None:
     async with opened(Envelope(failure_policy=FailurePolicy.FAIL)) as place:
         await place.hook()
 
         def broken(_key):
             raise RuntimeError("a bug")
 
-        place.gateway.reuse._cache.get = broken
+        monkeypatch.setattr(place.gateway.reuse._cache, "get", broken)
         answer = await place.gateway.chain.run(QUERY, BEFORE)
         (outcome,) = answer.outcomes
         assert answer.result is BEFORE
