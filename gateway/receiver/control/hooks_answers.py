@@ -156,6 +156,14 @@ class OutcomeView(TypedDict):
     call_id: str | None
 
 
+class Purged(TypedDict):
+    """A hook whose replies were forgotten."""
+
+    id: str
+    generation: int
+    purged: int
+
+
 class QueryTold(TypedDict):
     """The query that a call was made for."""
 

@@ -17,6 +17,7 @@ from gateway.receiver.control.hooks import (
     ENABLE_HOOKS,
     LIST_HOOKS,
     LIST_OUTCOMES,
+    PURGE_HOOK,
     READ_BREAKER,
     READ_HOOK,
     REMOVE_HOOK,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         HooksChanged,
         HookView,
         OutcomePage,
+        Purged,
         Tried,
     )
 
@@ -159,6 +161,16 @@ class AsyncHooksCalls(AsyncCalls):
         """Disable many hooks in one step. Integration, or an operator on its behalf with `?integration=`."""
         return cast(
             "HooksChanged", await self._call(DISABLE_HOOKS, Asked(query={"integration": integration}, body=body))
+        )
+
+    async def purge_hook(self, hook_id: str, *, integration: str | None = None) -> Purged:
+        """Forget the replies of a hook.
+
+        Integration, or an operator on its behalf with `?integration=`. No reply to a call made before is used again
+        for a query that starts after the answer, in whichever process: the hook has another generation.
+        """
+        return cast(
+            "Purged", await self._call(PURGE_HOOK, Asked({"hook_id": hook_id}, query={"integration": integration}))
         )
 
     async def read_breaker(self, hook_id: str, *, integration: str | None = None) -> BreakerStatus:
