@@ -107,7 +107,12 @@ def notification_settings(settings: Settings) -> NotificationSettings:
         SenderSettings(
             relay.timeout_ms / 1000, relay.max_response_bytes, relay.excerpt_bytes, relay.allow_insecure_ssl
         ),
-        RelaySettings(concurrency=relay.concurrency, poll=relay.poll_ms / 1000, stop=relay.stop_seconds),
+        RelaySettings(
+            concurrency=relay.concurrency,
+            lease_margin=relay.lease_margin_seconds,
+            poll=relay.poll_ms / 1000,
+            stop=relay.stop_seconds,
+        ),
         Ruling(schedule, pausing),
         Retention(relay.keep_days * 86_400.0, relay.keep_dead_days * 86_400.0),
     )

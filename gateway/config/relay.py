@@ -36,6 +36,13 @@ class RelaySettings(BaseModel):
         le=300_000,
         description="How long one attempt may take, all of it together, in ms.",
     )
+    lease_margin_seconds: Count = Field(
+        default=15,
+        ge=1,
+        le=3_600,
+        description="By how much the lease on a delivery outlasts that, in seconds: so long after a relay was killed, "
+        "another one takes over what it had.",
+    )
     schedule_seconds: tuple[Annotated[int, Field(ge=0, le=30 * 86_400)], ...] = Field(
         default=(0, 5, 300, 1_800, 2 * _HOUR, 5 * _HOUR, 10 * _HOUR, 14 * _HOUR, 20 * _HOUR, 24 * _HOUR),
         min_length=1,
