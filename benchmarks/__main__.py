@@ -1,4 +1,4 @@
-"""`python -m benchmarks [no-hook|one-hook|lookup|hung-hook|all] [--quick] [--plain-asyncio] [--out FOLDER]`."""
+"""`python -m benchmarks [no-hook|one-hook|lookup|hung-hook|relay|all] [--quick] [--plain-asyncio] [--out FOLDER]`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from benchmarks.lookup import lookup
 from benchmarks.loops import name_of_running_loop, run
 from benchmarks.no_hook import no_hook
 from benchmarks.one_hook import one_hook
+from benchmarks.relay import relay
 from benchmarks.report import RESULTS, machine_facts
 
-BENCHMARKS = {"no-hook": no_hook, "one-hook": one_hook, "lookup": lookup, "hung-hook": hung_hook}
+BENCHMARKS = {"no-hook": no_hook, "one-hook": one_hook, "lookup": lookup, "hung-hook": hung_hook, "relay": relay}
 
 
 async def measure(names: list[str], out: Path | None, *, quick: bool) -> None:
