@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.config import Settings, encryption_keys
 from gateway.errors import NotFound
+from gateway.model import CanaryBounds
 from gateway.observe.log import get_logger
 from gateway.observe.metrics import GatewayMetrics
 from gateway.observe.observer import Observers
@@ -180,7 +181,8 @@ async def open_gateway(
         await stack.enter_async_context(shadows.open())
         metrics.watch_shadows(lambda: shadows.under_way)
         window = float(settings.rollout.window_seconds)
-        canaries = Canaries(registry.report_step_back, registry.present, protections.now, window=window)
+        bounds = CanaryBounds(failure_percent=settings.rollout.failure_percent, min_calls=settings.rollout.min_calls)
+        canaries = Canaries(registry.report_step_back, registry.present, protections.now, window=window, bounds=bounds)
         canaries.tell(lambda hook, _: metrics.stepped_back(hook.integration, hook.name))
         turn = HookTurn(guarded, selection, sending, Rollout(shadows, canaries))
         chain = HookChain(registry.present, guarded, chain_settings, observers, turn=turn)

@@ -15,6 +15,7 @@ from gateway.cli.options import ControlCommand, ControlGroup, Session, confirm, 
 from gateway.cli.output import said, write, write_facts, write_table
 from gateway.cli.plan_options import CLEARABLE, clear_option
 from gateway.cli.purge import purge
+from gateway.cli.why import explain, outcomes, test
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,8 +42,8 @@ def hooks() -> None:
     """
 
 
-hooks.add_command(breaker)
-hooks.add_command(purge)
+for command in (breaker, purge, explain, test, outcomes):
+    hooks.add_command(command)
 
 
 @hooks.command("list", cls=ControlCommand, epilog=examples("gateway hooks list", "gateway hooks list -i prices"))
@@ -212,6 +213,28 @@ def disable(session: Session, /, drain: bool, reason: str | None, **choice: Any)
     if reason is not None:
         body["reason"] = reason
     _switch(session, "disable", body, timeout_seconds=_DRAIN_TIMEOUT_SECONDS, **choice)
+
+
+@hooks.command(
+    cls=ControlCommand,
+    epilog=examples(
+        "gateway hooks promote prices/convert --percent 5", "gateway hooks promote prices/convert --mode active"
+    ),
+)
+@click.argument("hook", metavar=HOOK_OF)
+@click.option("--mode", type=click.Choice(["canary", "active"]), help="Where to; without it, the next step.")
+@click.option("--percent", type=float, help="For how many of 100 queries a canary is active.")
+@of_integration
+@pass_session
+def promote(session: Session, /, hook: str, mode: str | None, percent: float | None, integration: str | None) -> None:
+    """Take a hook a step further: from shadow to canary, to a larger share, to active.
+
+    Without options, the next step that its envelope allows. A canary that stepped back to shadow tries again.
+    """
+    client = session.client()
+    body = {name: value for name, value in (("mode", mode), ("percent", percent)) if value is not None}
+    path = f"/v1/hooks/{_hook_id(client, hook, integration)}/promote"
+    _write_hook(session, client.call("POST", path, body=body))
 
 
 def _switch(

@@ -102,3 +102,15 @@ class RolloutSettings(BaseModel):
         le=86_400,
         description="The time that is looked back on when the calls of a canary are compared with its bounds.",
     )
+    failure_percent: Count = Field(
+        default=10,
+        ge=0,
+        le=100,
+        description="How many of 100 calls of a canary may fail that names no bounds; 100: it never steps back.",
+    )
+    min_calls: Count = Field(
+        default=20,
+        ge=1,
+        le=1_000_000,
+        description="From fewer calls than these of such a canary nothing is concluded.",
+    )

@@ -44,7 +44,8 @@ class Canaries:
 
     The first time that a canary is outside of them, it counts as in shadow at once, in this process; `report` makes
     that last, and is told again from time to time while queries still come to the canary. Whoever else wants to know
-    is added with `tell`. `snapshot` gives the present one; `clock` gives seconds and never goes back. For one thread.
+    is added with `tell`. `bounds` are those of canaries that name none. `snapshot` gives the present one; `clock` gives
+    seconds and never goes back. For one thread.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class Canaries:
         clock: Callable[[], float],
         *,
         window: float = 300.0,
+        bounds: CanaryBounds | None = None,
     ) -> None:
+        self._bounds = bounds
         self._report = report
         self._snapshot = snapshot
         self._clock = clock
@@ -78,7 +81,7 @@ class Canaries:
 
     def ended(self, hook: BoundHook, plan: HookPlan, outcome: Outcome, seconds: float) -> None:
         """A turn of the canary ended after `seconds`."""
-        bounds = plan.bounds
+        bounds = plan.bounds or self._bounds
         if bounds is None or outcome.status in _SAYS_NOTHING or outcome.reason in _NOT_CALLED:
             return
         watch = self._of(hook)

@@ -21,6 +21,7 @@ from gateway.service.routes.integrations import IntegrationRoutes
 from gateway.service.routes.meta import MetaRoutes
 from gateway.service.routes.purge import PurgeRoutes
 from gateway.service.routes.query import QueryRoutes
+from gateway.service.routes.rollout import RolloutRoutes
 from gateway.service.routes.why import WhyRoutes
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def control_operations(
         *HookRoutes(registry, breakers).operations(),
         *PurgeRoutes(registry, reuse).operations(),
     ]
+    operations += RolloutRoutes(registry).operations()
     if breakers is not None:
         operations += BreakerRoutes(registry, breakers).operations()
     if insight is not None:

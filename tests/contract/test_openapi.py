@@ -172,6 +172,7 @@ def test_the_calls_of_the_contract_are_there_and_no_others():
         "GET /v1/hooks/{hook_id}/breaker", "POST /v1/hooks/{hook_id}/breaker/reset",
         "POST /v1/hooks/{hook_id}/purge",
         "GET /v1/hooks/{hook_id}/outcomes", "POST /v1/hooks/{hook_id}/test",
+        "POST /v1/hooks/{hook_id}/promote",
         "POST /v1/explain", "GET /v1/traces/{trace_id}",
         "POST /v1/hooks:enable", "POST /v1/hooks:disable", "POST /v1/query", "GET /v1/audit",
         "GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json",

@@ -128,6 +128,13 @@ class ToEnable(TypedDict):
     lease_seconds: NotRequired[float | None]
 
 
+class ToPromote(TypedDict):
+    """Which step; without any member, the next one that the envelope allows."""
+
+    mode: NotRequired[Literal["canary", "active"] | None]
+    percent: NotRequired[float | None]
+
+
 class ToTry(TypedDict):
     """A query and its result, to call a hook with."""
 
@@ -149,6 +156,7 @@ DISABLE_HOOK = Operation("disableHook", "POST", "/v1/hooks/{hook_id}/disable")
 ENABLE_HOOKS = Operation("enableHooks", "POST", "/v1/hooks:enable")
 DISABLE_HOOKS = Operation("disableHooks", "POST", "/v1/hooks:disable")
 PURGE_HOOK = Operation("purgeHook", "POST", "/v1/hooks/{hook_id}/purge")
+PROMOTE_HOOK = Operation("promoteHook", "POST", "/v1/hooks/{hook_id}/promote")
 READ_BREAKER = Operation("readBreaker", "GET", "/v1/hooks/{hook_id}/breaker")
 RESET_BREAKER = Operation("resetBreaker", "POST", "/v1/hooks/{hook_id}/breaker/reset")
 LIST_OUTCOMES = Operation("listOutcomes", "GET", "/v1/hooks/{hook_id}/outcomes")

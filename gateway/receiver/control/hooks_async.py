@@ -17,6 +17,7 @@ from gateway.receiver.control.hooks import (
     ENABLE_HOOKS,
     LIST_HOOKS,
     LIST_OUTCOMES,
+    PROMOTE_HOOK,
     PURGE_HOOK,
     READ_BREAKER,
     READ_HOOK,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         ManyToEnable,
         ToDisable,
         ToEnable,
+        ToPromote,
         ToTry,
     )
     from gateway.receiver.control.hooks_answers import (
@@ -171,6 +173,32 @@ class AsyncHooksCalls(AsyncCalls):
         """
         return cast(
             "Purged", await self._call(PURGE_HOOK, Asked({"hook_id": hook_id}, query={"integration": integration}))
+        )
+
+    async def promote_hook(
+        self,
+        hook_id: str,
+        body: ToPromote | None = None,
+        *,
+        integration: str | None = None,
+        if_match: str | int | None = None,
+    ) -> HookView:
+        """Take a hook a step further.
+
+        Integration, or an operator on its behalf with `?integration=`. From shadow to canary, to a larger share, to
+        active; within the modes of its envelope. A canary that stepped back tries again.
+        """
+        return cast(
+            "HookView",
+            await self._call(
+                PROMOTE_HOOK,
+                Asked(
+                    {"hook_id": hook_id},
+                    query={"integration": integration},
+                    body={} if body is None else body,
+                    if_match=if_match,
+                ),
+            ),
         )
 
     async def read_breaker(self, hook_id: str, *, integration: str | None = None) -> BreakerStatus:

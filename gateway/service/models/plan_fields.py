@@ -130,7 +130,7 @@ ModeName = Annotated[
     Literal["active", "shadow", "canary"],
     Field(
         description="active: replies are applied; shadow: they are only looked at; canary: active for percent of the "
-        "queries, shadow for the others.",
+        "queries, skipped for the others.",
         examples=["active"],
     ),
 ]
