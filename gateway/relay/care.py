@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.errors import NotFound, StaleGeneration
 from gateway.model.delivery import Cause, DeliveryState
+from gateway.model.subscription import Pause
 from gateway.observe.log import get_logger
 from gateway.relay.delivery import Verdict
 from gateway.relay.ruling import is_told_of, may_pause_further
@@ -107,7 +108,8 @@ class SubscriptionCare:
         reason = "it answered 410 Gone"
         told = self._event("subscription.disabled", present, {"reason": reason}, f"{present.id}:{present.version}")
         await self._publisher.store([told])
-        disabled = replace(present, active=False, version=present.version + 1, updated_at=now)
+        stopped = Pause(now, reason)  # so that whoever asks is told why
+        disabled = replace(present, active=False, paused=stopped, version=present.version + 1, updated_at=now)
         try:
             await self._store.change_subscription(disabled)
         except (

@@ -160,7 +160,8 @@ async def test_after_410_nothing_is_sent_there_any_more(bench):
         await bench.publisher.publish("order.created")
         await bench.live_for(60)
     assert len(bench.server.requests) == 1
-    assert (await bench.store.subscription(subscription.id)).active is False
+    present = await bench.store.subscription(subscription.id)
+    assert (present.active, present.paused.reason) == (False, "it answered 410 Gone")
     (told,) = await bench.own_events("subscription.disabled")
     assert told["reason"] == "it answered 410 Gone"
     (delivery,) = await bench.deliveries(subscription)
