@@ -51,6 +51,8 @@ def _operations(before: Any, after: Any) -> Iterator[Operation]:
     todo: list[tuple[str, Any, Any]] = [("", before, after)]
     while todo:
         path, old, new = todo.pop()
+        if _plainly_the_same(old, new):
+            continue
         if isinstance(old, dict) and isinstance(new, dict):
             yield from ({"op": "remove", "path": _member(path, name)} for name in old if name not in new)
             yield from (
@@ -89,6 +91,14 @@ def _of_arrays(path: str, old: list[Any], new: list[Any], todo: list[tuple[str, 
 
 def _member(path: str, name: str) -> str:
     return f"{path}/{name.replace('~', '~0').replace('/', '~1')}"
+
+
+def _plainly_the_same(old: Any, new: Any) -> bool:
+    """Whether two values are equal and written alike: found at once for large ones, which need not be looked into."""
+    try:
+        return bool(old == new) and orjson.dumps(old) == orjson.dumps(new)
+    except (TypeError, RecursionError):
+        return False
 
 
 def _same(old: Any, new: Any) -> bool:

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from gateway import Envelope, HookDraft, IntegrationDraft, Query, Reason, Result
 from gateway.errors import QueryRejected
 from gateway.receiver import HookReceiver, ReceptionSettings, reject, try_later
 from gateway.service.serving import listening
-from gateway.testing.hook_server import HookServer, Reply
+from gateway.testing.clock import ManualClock
+from gateway.testing.hook_server import HookServer, Raw, Reply
 
 ROOT = Path(__file__).parents[2]
 OPERATOR = "an-operator-key-for-tests"
@@ -198,6 +200,7 @@ async def test_results_of_several_queries_may_share_a_call():
 async def test_a_retried_call_is_the_same_call_for_the_receiver():
     """The connection breaks after the hook has answered: what the gateway sends again has the same id and body."""
     calls = []
+    clock = ManualClock(time.time())
     receiver = None
 
     def count(call):
@@ -207,17 +210,18 @@ async def test_a_retried_call_is_the_same_call_for_the_receiver():
     async def handle(request):
         answer = receiver(request.headers, request.body)
         if len(server.requests) == 2:  # the first one was OPTIONS
-            from gateway.testing.hook_server import Raw
-
+            clock.advance(1.5)
             return Raw(b"")
         return Reply(answer.status, answer.headers, answer.body)
 
-    async with HookServer() as server, open_gateway(SETTINGS) as gateway:
+    async with HookServer() as server, open_gateway(SETTINGS, now=clock) as gateway:
         server.on("/hook", handle)
         registered = await gateway.registry.register(IntegrationDraft("example", server.url, envelope=ENVELOPE))
         receiver = of(count)(registered.secret)
         made = await gateway.registry.create_hook(registered.integration.id, HookDraft("hook", "/hook", retry=True))
         await gateway.registry.enable(made.id)
+        server.close_idle()  # else the transport takes the break for that of a connection that was idle too long
+        await server.no_connections()
         answer = await gateway.chain.run(Query("search"), Result.of({}))
         assert answer.result.value == {"n": 1}
         first, second = server.requests[1:]
