@@ -7,6 +7,7 @@ end. Members come in the order of the documents.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -107,7 +108,7 @@ def _same(old: Any, new: Any) -> bool:
     while todo:
         one, other = todo.pop()
         if isinstance(one, orjson.Fragment) or isinstance(other, orjson.Fragment):
-            if _text(one) != _text(other):
+            if _exact(one) != _exact(other):
                 return False
         elif isinstance(one, bool) is not isinstance(other, bool):
             return False
@@ -124,6 +125,7 @@ def _same(old: Any, new: Any) -> bool:
     return True
 
 
-def _text(value: Any) -> Any:
-    """A number that Python cannot hold exactly, as it is written."""
-    return orjson.dumps(value) if isinstance(value, (orjson.Fragment, int, float)) else _ABSENT
+def _exact(value: Any) -> Any:
+    """The value of a number, also of one that Python's own kinds cannot hold; what is none is equal to no number."""
+    number = isinstance(value, (orjson.Fragment, int, float)) and not isinstance(value, bool)
+    return Decimal(orjson.dumps(value).decode()) if number else _ABSENT
