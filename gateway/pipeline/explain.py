@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.model import HookState, Mode, Reason, Result
 from gateway.pipeline.lots import lot
+from gateway.pipeline.scope import NothingToSend, Scope
 from gateway.pipeline.select import Selection
 from gateway.registry.upkeep import LEASE_ENDED
 from gateway.resilience.breaker import BreakerState
 from gateway.wire.cloudevents import QueryEvent
+from gateway.wire.rows import NoRows, rows_of, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,6 +45,7 @@ class WhyNot(StrEnum):
     SIZE = "size"
     SAMPLING = "sampling"
     CONDITION = "condition"
+    PROJECTION = "projection"
     BREAKER_OPEN = "breaker_open"
 
 
@@ -119,6 +122,8 @@ class Explainer:
             yield WhyNot.SIZE, f"the result has {size} bytes; {most} are the most that hooks are sent"
         yield from _of_rollout(bound, query)
         yield from self._of_condition(bound, query, result)
+        if result is not None:
+            yield from _of_projection(bound, result)
         yield from self._of_breaker(hook)
 
     def _of_condition(self, bound: BoundHook, query: Query, result: Result | None) -> Iterator[tuple[WhyNot, str]]:
@@ -174,6 +179,20 @@ def _of_selection(hook: Hook, envelope: Envelope, query: Query) -> Iterator[tupl
             yield why, f"it serves {_listed(wanted)}, and {told}"
         if allowed is not None and asked not in allowed:
             yield WhyNot.ENVELOPE, f"the integration's envelope allows {_listed(allowed)}, and {told}"
+
+
+def _of_projection(bound: BoundHook, result: Result) -> Iterator[tuple[WhyNot, str]]:
+    plan = bound.plan
+    if plan is None:
+        return
+    try:
+        sent = Scope(plan.reads, None).project(result).result if plan.reads is not None else result
+        if plan.rows_at is not None:
+            rows_of(sent.body, tokens_of(plan.rows_at))
+    except NothingToSend as e:
+        yield WhyNot.PROJECTION, str(e)
+    except NoRows:
+        yield WhyNot.PROJECTION, f"there is no array at rows_at {plan.rows_at!r} of the result"
 
 
 def _of_rollout(bound: BoundHook, query: Query) -> Iterator[tuple[WhyNot, str]]:

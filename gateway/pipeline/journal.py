@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
-from itertools import count
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gateway.model import Status
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from gateway.pipeline.call import Exchanged
     from gateway.pipeline.exchange import Diff
     from gateway.registry.snapshot import BoundHook
+
+    _Kept = tuple[int, float, str, str, str | None, str | None, Outcome, Outcome | None]
 
 _LONGEST_NAME: Final = 200
 _SHADOWED: Final = Status.SHADOWED
@@ -46,7 +47,7 @@ class JournalSettings:
 
 
 class Entry(NamedTuple):
-    """One turn of one hook. (A named tuple: made for every call.)
+    """One turn of one hook.
 
     `number` grows from entry to entry; `at` is when it ended, in seconds since 1970. `query_id`, `type`,
     `capability` and `tenant` are the query's. `would_be` is, of a hook in shadow, the outcome that its reply would
@@ -90,8 +91,8 @@ class Journal:
     def __init__(self, settings: JournalSettings | None = None, now: Callable[[], float] = time.time) -> None:
         self._settings = settings or JournalSettings()
         self._now = now
-        self._numbers = count(1)
-        self._hooks: dict[str, deque[Entry]] = {}
+        self._number = 0
+        self._hooks: dict[str, deque[_Kept]] = {}
         self._details: OrderedDict[str, Detail] = OrderedDict()
         self._kept = 0
 
@@ -120,21 +121,17 @@ class Journal:
             self._keep(outcome.call_id, Detail(kept.exchange if kept else None, diff))
 
     def _add(self, query: Query, outcome: Outcome, would_be: Outcome | None) -> None:
-        kept = self._hooks.get(outcome.hook_id)
+        hook_id, capability, tenant = outcome.hook_id, query.capability, query.tenant
+        kept = self._hooks.get(hook_id)
         if kept is None:
-            kept = self._begin(outcome.hook_id)
-        kept.append(
-            Entry(
-                next(self._numbers),
-                self._now(),
-                query.id,
-                query.type,
-                _name(query.capability),
-                _name(query.tenant),
-                outcome,
-                would_be,
-            )
-        )
+            kept = self._begin(hook_id)
+        if tenant is not None and len(tenant) > _LONGEST_NAME:
+            tenant = tenant[:_LONGEST_NAME]
+        if capability is not None and len(capability) > _LONGEST_NAME:
+            capability = capability[:_LONGEST_NAME]
+        # A plain tuple, made into an entry when somebody asks: this is done for every call.
+        number = self._number = self._number + 1
+        kept.append((number, self._now(), query.id, query.type, capability, tenant, outcome, would_be))
 
     def watching(self) -> bool:
         """Whether `called` is to be told of the next call."""
@@ -150,7 +147,7 @@ class Journal:
             exchange = Exchange.of(hook, seen, redaction, most)
             self._keep(seen.ident, Detail(exchange, changes(sent, after, redaction, most)))
 
-    def _begin(self, hook_id: str) -> deque[Entry]:
+    def _begin(self, hook_id: str) -> deque[_Kept]:
         if len(self._hooks) >= self._settings.max_hooks:
             del self._hooks[next(iter(self._hooks))]
         kept = self._hooks[hook_id] = deque(maxlen=self._settings.calls_per_hook)
@@ -179,7 +176,7 @@ class Journal:
 
         From `since` on and before `until` (seconds since 1970), with numbers lower than `before`.
         """
-        for entry in reversed(self._hooks.get(hook_id, ())):
+        for entry in map(Entry._make, reversed(self._hooks.get(hook_id, ()))):
             if (
                 (before is None or entry.number < before)
                 and (statuses is None or entry.outcome.status in statuses)
@@ -195,8 +192,5 @@ class Journal:
 
     def get(self, call_id: str) -> Entry | None:
         """The entry of the call with this `webhook-id`, if it is still remembered."""
-        return next((each for kept in self._hooks.values() for each in reversed(kept) if each.call_id == call_id), None)
-
-
-def _name(name: str | None) -> str | None:
-    return name if name is None or len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME]
+        entries = (Entry._make(each) for kept in self._hooks.values() for each in reversed(kept))
+        return next((entry for entry in entries if entry.call_id == call_id), None)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway import Envelope, HookDraft, IntegrationDraft, Query, Result, Settings, open_gateway
+from gateway.model import Granularity, Mode
 from gateway.service.control import control_app
 from gateway.testing.hook_server import HookServer, Reply
 
@@ -205,6 +206,17 @@ class TestTrial:
         assert told["outcome"]["reason"] in {"dns", "blocked_address"}
         assert told["reply"] is None
 
+    @pytest.mark.parametrize("mode", [Mode.SHADOW, Mode.CANARY])
+    async def test_scope_and_rows_hold_and_the_mode_does_not_matter(self, setup, mode):
+        scoped = await setup.hook("/merge-patch", reads=("/rows/*/price",), mode=mode, percent=0.0)
+        _, told = await setup.call("POST", f"/v1/hooks/{scoped}/test", {"query": QUERY, "result": RESULT})
+        assert json.loads(told["request"]["body"])["data"]["result"] == {"rows": [{"price": 1.5}]}
+        assert (told["outcome"]["reason"], told["diff"]) == ("contract", [])
+        rows = await setup.hook("/unchanged", granularity=Granularity.ROWS, rows_at="/rows", batch_rows=2)
+        body = {"query": QUERY, "result": {"rows": [1, 2, 3]}}
+        _, told = await setup.call("POST", f"/v1/hooks/{rows}/test", body)
+        assert (told["outcome"]["batches"], len(told["more"])) == (2, 1)
+
     async def test_a_410_of_a_trial_does_not_disable_the_hook(self, setup):
         async def gone(_request):
             return Reply(410)
@@ -290,6 +302,33 @@ class TestExplain:
             await setup.ask()
         _, told = await setup.call("POST", "/v1/explain", {"query": QUERY})
         assert told["would_not_run"][0]["reason"] == "breaker_open"
+
+    @pytest.mark.parametrize(
+        ("fields", "result", "reason"),
+        [
+            ({"condition": "query.params.q == 'porto'"}, None, "condition"),
+            ({"condition": "size(result.rows) > 5"}, None, "condition"),
+            ({"condition": "size(result.rows) > 5"}, RESULT, "condition"),
+            ({"condition": "size(result.rows) > 0"}, RESULT, None),
+            ({"mode": Mode.CANARY, "percent": 0.0}, None, "sampling"),
+            ({"mode": Mode.CANARY, "percent": 100.0}, None, None),
+            ({"mode": Mode.SHADOW}, None, None),
+            ({"reads": ("/rows/*/price",)}, RESULT, None),
+            ({"reads": ("/no/such/place",)}, RESULT, "projection"),
+            ({"granularity": Granularity.ROWS, "rows_at": "/rows"}, RESULT, None),
+            ({"granularity": Granularity.ROWS, "rows_at": "/items"}, RESULT, "projection"),
+        ],
+    )
+    async def test_it_says_what_a_query_says(self, setup, fields, result, reason):
+        await setup.hook("/unchanged", **fields)
+        body = {"query": QUERY} if result is None else {"query": QUERY, "result": result}
+        status, told = await setup.call("POST", "/v1/explain", body)
+        assert status == 200, told
+        assert [each["reason"] for each in told["would_not_run"]] == ([] if reason is None else [reason])
+        if result is not None or reason != "condition" or "result" not in fields["condition"]:
+            query = Query("search", "air", "acme", params={"q": "lisbon"})
+            ((outcome,),) = ((await setup.ask(query, result)).outcomes,)
+            assert outcome.reason == reason
 
     async def test_an_integration_is_told_of_its_own_hooks_only(self, setup):
         await setup.hook("/unchanged")
