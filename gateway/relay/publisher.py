@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gateway.relay.matching import EventFilter
     from gateway.stores.events import CursorMove, EventStore, Published
 
-__all__ = ["NewEvent", "PublishObserver", "Publisher", "PublisherSettings"]
+__all__ = ["NewEvent", "PublishObserver", "Publisher", "PublisherSettings", "checked"]
 
 MAX_BULK: Final = 1_000
 _TRIES: Final = 20
@@ -147,6 +147,11 @@ class Publisher:
         publication = Publication(event, (subscription.id,), Cause.PING)
         return (await self._stored(lambda: [publication], None))[0]
 
+    @property
+    def source(self) -> str:
+        """The CloudEvents source of what is published here."""
+        return self._settings.source
+
     def own_event(
         self,
         name: str,
@@ -202,6 +207,18 @@ class Publisher:
             idempotency_key=new.idempotency_key,
             traceparent=new.traceparent,
         )
+
+
+def checked(new: NewEvent, settings: PublisherSettings) -> bytes:
+    """The data of an event that can be published, as JSON. Raises `InvalidInput` for one that cannot."""
+    errors = [*_errors(new, "")]
+    try:
+        body = _encoded(new.data, settings)
+    except _Unusable as error:
+        errors.append(FieldError("/data", str(error)))
+    if errors:
+        raise InvalidInput(*errors)
+    return body
 
 
 class _Unusable(ValueError):

@@ -14,7 +14,16 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.errors import Conflict, StoreCorrupt, StoreError, StoreLocked, StoreReadOnly, StoreSealed, StoreTooNew
+from gateway.errors import (
+    Conflict,
+    StaleGeneration,
+    StoreCorrupt,
+    StoreError,
+    StoreLocked,
+    StoreReadOnly,
+    StoreSealed,
+    StoreTooNew,
+)
 from gateway.stores import EncryptionKeys, open_event_store, open_store
 from gateway.stores.events import DeliveryQuery, EventQuery, Publication
 from gateway.stores.sqlite_events import open_sqlite_events
@@ -199,6 +208,23 @@ async def test_a_program_that_holds_the_database_makes_publishing_fail_and_later
                 await publish(store, one=None)
             assert await store.event("one") is None
         await publish(store, one=None)
+
+
+async def test_what_one_process_changes_the_others_go_by_at_once(path):
+    async with open_sqlite_events(path) as one, open_sqlite_events(path) as other:
+        await one.add_subscription(subscription("a"))
+        await publish(one, "a", e1=None, e2=None)
+        (first,) = await claim(one, limit=1)
+        await other.change_subscription(changed := replace(first.subscription, url="https://new.example", version=2))
+        with pytest.raises(StaleGeneration):
+            await one.publish([Publication(event("late"), ("a",))], version=1, now=NOW)
+        (second,) = await claim(one, limit=1)
+        assert second.subscription == changed
+        await other.change_subscription(replace(changed, ordered=True, version=3))
+        await publish(one, "a", e3=None, e4=None)
+        assert names(await claim(one)) == ["e3"]
+        await other.remove_subscription("a")
+        assert [each.deliveries for each in await publish(one, "a", e5=None)] == [0]
 
 
 KILLED = """
