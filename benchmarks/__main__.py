@@ -1,10 +1,11 @@
-"""`python -m benchmarks [no-hook|one-hook|lookup|hung-hook|relay|all] [--quick] [--plain-asyncio] [--out FOLDER]`."""
+"""`python -m benchmarks [NAME|all] [--quick] [--plain-asyncio] [--out FOLDER]`; the names are those of `BENCHMARKS`."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from benchmarks.events_store import events_store
 from benchmarks.hung_hook import hung_hook
 from benchmarks.lookup import lookup
 from benchmarks.loops import name_of_running_loop, run
@@ -13,7 +14,14 @@ from benchmarks.one_hook import one_hook
 from benchmarks.relay import relay
 from benchmarks.report import RESULTS, machine_facts
 
-BENCHMARKS = {"no-hook": no_hook, "one-hook": one_hook, "lookup": lookup, "hung-hook": hung_hook, "relay": relay}
+BENCHMARKS = {
+    "no-hook": no_hook,
+    "one-hook": one_hook,
+    "lookup": lookup,
+    "hung-hook": hung_hook,
+    "events-store": events_store,
+    "relay": relay,
+}
 
 
 async def measure(names: list[str], out: Path | None, *, quick: bool) -> None:
@@ -28,7 +36,7 @@ async def measure(names: list[str], out: Path | None, *, quick: bool) -> None:
 
 def main() -> None:
     """Read the command line and measure."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure what the chain costs.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure what it costs.")
     parser.add_argument("which", nargs="?", default="all", choices=[*BENCHMARKS, "all"])
     parser.add_argument("--quick", action="store_true", help="a few rounds: to see that it works, not how fast")
     parser.add_argument("--plain-asyncio", action="store_true", help="asyncio's own loop, also where uvloop is present")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from gateway import Settings
 from gateway.model.delivery import Cause, DeliveryState
@@ -37,7 +38,7 @@ def test_a_store_of_ones_own_is_examined_as_the_page_says(tmp_path):
 def test_an_event_is_published_in_the_callers_transaction_as_the_page_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (code,) = blocks("how-to/publish-in-your-own-transaction.md")
-    names = {"__name__": "example"}
+    names: dict[str, Any] = {"__name__": "example"}
     exec(compile(code, "example.py", "exec"), names)
     asyncio.run(names["main"](Settings.model_validate({"store": {"url": "sqlite:///gateway.db"}})))
     names["place_order"]("a chair")
