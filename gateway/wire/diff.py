@@ -52,7 +52,7 @@ def _operations(before: Any, after: Any) -> Iterator[Operation]:
     todo: list[tuple[str, Any, Any]] = [("", before, after)]
     while todo:
         path, old, new = todo.pop()
-        if _plainly_the_same(old, new):
+        if _plainly_thesame(old, new):
             continue
         if isinstance(old, dict) and isinstance(new, dict):
             yield from ({"op": "remove", "path": _member(path, name)} for name in old if name not in new)
@@ -64,7 +64,7 @@ def _operations(before: Any, after: Any) -> Iterator[Operation]:
             todo += [(_member(path, name), value, new[name]) for name, value in reversed(old.items()) if name in new]
         elif isinstance(old, list) and isinstance(new, list):
             yield from _of_arrays(path, old, new, todo)
-        elif not _same(old, new):
+        elif not same(old, new):
             yield {"op": "replace", "path": path, "value": new}
 
 
@@ -78,10 +78,10 @@ def _of_arrays(path: str, old: list[Any], new: list[Any], todo: list[tuple[str, 
         todo += [(f"{path}/{at}", old[at], new[at]) for at in range(shared - 1, -1, -1)]
         return
     head = 0
-    while head < shared and _same(old[head], new[head]):
+    while head < shared and same(old[head], new[head]):
         head += 1
     tail = 0
-    while tail < shared - head and _same(old[-1 - tail], new[-1 - tail]):
+    while tail < shared - head and same(old[-1 - tail], new[-1 - tail]):
         tail += 1
     middle = shared - head - tail
     last = head + middle
@@ -94,7 +94,7 @@ def _member(path: str, name: str) -> str:
     return f"{path}/{name.replace('~', '~0').replace('/', '~1')}"
 
 
-def _plainly_the_same(old: Any, new: Any) -> bool:
+def _plainly_thesame(old: Any, new: Any) -> bool:
     """Whether two values are equal and written alike: found at once for large ones, which need not be looked into."""
     try:
         return bool(old == new) and orjson.dumps(old) == orjson.dumps(new)
@@ -102,7 +102,7 @@ def _plainly_the_same(old: Any, new: Any) -> bool:
         return False
 
 
-def _same(old: Any, new: Any) -> bool:
+def same(old: Any, new: Any) -> bool:
     """Whether two JSON values are the same. `True == 1` in Python, and a `Fragment` is equal to itself alone."""
     todo = [(old, new)]
     while todo:

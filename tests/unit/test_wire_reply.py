@@ -200,3 +200,30 @@ def test_why_a_patch_does_not_fit_is_said_without_quoting_the_patch_or_the_docum
     assert "operation 1" in caught.value.detail
     assert "secret" not in caught.value.detail
     assert "1234567" not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("operation", "before", "after"),
+    [
+        (b'{"op":"add","path":"/n","value":0.30000000000000004}', b"{}", b'{"n":0.30000000000000004}'),
+        (b'{"op":"add","path":"/n","value":[1e400]}', b"{}", b'{"n":[1e400]}'),
+        (b'{"op":"replace","path":"/n","value":{"a":1.50}}', b'{"n":1}', b'{"n":{"a":1.50}}'),
+        (b'{"op":"copy","from":"/n","path":"/m"}', b'{"n":[1.50]}', b'{"n":[1.50],"m":[1.50]}'),
+        (b'{"op":"test","path":"/n","value":1.5}', b'{"n":1.50}', b'{"n":1.50}'),
+        (b'{"op":"test","path":"/n","value":[0.30000000000000004]}', b'{"n":[0.30000000000000004]}', None),
+        (b'{"op":"test","path":"","value":{"n":18446744073709551617}}', b'{"n":18446744073709551617}', None),
+    ],
+)
+def test_a_json_patch_may_hold_numbers_that_are_kept_as_they_are_written(operation, before, after):
+    answer = reply.decode(
+        200, reply.JSON_PATCH, b"[" + operation + b"]", result_type=reply.JSON, may_reject=False, max_depth=50
+    )
+    assert reply.apply(answer, Result(before), max_depth=50).body == (after or before)
+
+
+@pytest.mark.parametrize("value", [b"1.51", b"true", b'"1.50"', b"[1.50]", b"null"])
+def test_a_test_of_such_a_number_against_another_value_fails(value):
+    operation = b'[{"op":"test","path":"/n","value":%b}]' % value
+    answer = reply.decode(200, reply.JSON_PATCH, operation, result_type=reply.JSON, may_reject=False, max_depth=50)
+    with pytest.raises(ReplyUnusable, match="is a test, and it failed"):
+        reply.apply(answer, Result(b'{"n":1.50}'), max_depth=50)
