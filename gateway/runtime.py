@@ -48,7 +48,9 @@ from gateway.pipeline import (
     Traces,
 )
 from gateway.registry import HealthMonitor, HealthSettings, OwnershipCheck, Registry, RegistryRules, WaivedOwnership
+from gateway.registry.notes import AuditNotes
 from gateway.relay import AuditTail, Publisher, Relay, Transients, new_publisher, relaying
+from gateway.relay.desk import Desk, new_desk
 from gateway.resilience.breaker import BreakerSettings
 from gateway.runtime_relay import event_store, notification_settings, way_out
 from gateway.stores import AuditRetention, open_store, parse_store_url
@@ -77,8 +79,8 @@ class Gateway:
     `protections` are the breakers and bulkheads of its hooks; `health` watches over its integrations. `insight` is
     what answers the question why, `canaries` tells who steps back from going live. `reuse` is the cache of the replies.
     `publisher` publishes events to whoever subscribed, `events` is where they last, and `relay` delivers them: `None`
-    if another process does.
-    `debug` traces the queries of those who may ask for it.
+    if another process does. `debug` traces the queries of those who may ask for it. At the `desk`, subscriptions are
+    made and changed, and deliveries repeated.
     """
 
     settings: Settings
@@ -95,6 +97,7 @@ class Gateway:
     publisher: Publisher
     relay: Relay | None
     debug: DebugHeader
+    desk: Desk
 
     def pipeline(
         self,
@@ -150,6 +153,15 @@ async def open_gateway(
         events = await stack.enter_async_context(event_store(settings))
         notifying = notification_settings(settings)
         publisher = new_publisher(events, notifying, metrics.relay, may_know=partial(_may_know, registry), now=now)
+        desk = new_desk(
+            events,
+            publisher,
+            guard,
+            ownership,
+            AuditNotes(store, registry, now),
+            allow_insecure_ssl=settings.relay.allow_insecure_ssl,
+            now=now,
+        )
         clock = asyncio.get_running_loop().time
         transients = Transients(
             publisher, lambda hook_id: _integration_of(registry, hook_id), metrics.relay, clock=clock
@@ -231,6 +243,7 @@ async def open_gateway(
             publisher,
             relay,
             debug,
+            desk,
         )
 
 

@@ -17,6 +17,7 @@ from gateway.cli.audit import audit
 from gateway.cli.completion import completion
 from gateway.cli.configuration import config
 from gateway.cli.demo_command import demo
+from gateway.cli.events import events
 from gateway.cli.failures import FAILED, Failure, Misuse, report
 from gateway.cli.hooks import hooks
 from gateway.cli.inbox import inbox
@@ -25,6 +26,7 @@ from gateway.cli.integrations import integrations
 from gateway.cli.options import ControlGroup, Session, examples
 from gateway.cli.relay import relay
 from gateway.cli.serve import serve
+from gateway.cli.subscriptions import subscriptions
 from gateway.cli.verify import verify
 from gateway.errors import ConfigError, GatewayError, StoreSealed
 
@@ -58,6 +60,8 @@ for command in (
     relay,
     integrations,
     hooks,
+    subscriptions,
+    events,
     verify,
     inspect,
     audit,

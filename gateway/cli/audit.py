@@ -26,6 +26,7 @@ _PAGE = 500
 )
 @click.option("--integration", "-i", help="Only changes of this integration and its hooks: its id.")
 @click.option("--hook", help="Only changes of this hook: its id.")
+@click.option("--subscription", help="Only changes of this subscription: its id.")
 @click.option("--who", help="Only changes by these: operator, integration, gateway, a fingerprint, an id or a name.")
 @click.option("--since", metavar="TIME", help="Only changes at this time or later, such as 2026-01-31T12:00:00Z.")
 @click.option("--until", metavar="TIME", help="Only changes before this time.")
@@ -62,7 +63,7 @@ def audit(session: Session, /, limit: int, **criteria: str | None) -> None:
 
 def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     who = entry["who"]
-    what = entry["integration"] if entry["hook"] is None else f"{entry['integration']}/{entry['hook']}"
+    what = "/".join(filter(None, (entry["integration"], entry["hook"], entry["subscription"])))
     named = who["name"] or who["id"]
     return (
         entry["at"],

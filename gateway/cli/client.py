@@ -51,12 +51,13 @@ class ControlClient:
         query: Mapping[str, str | None] | None = None,
         body: Any = None,
         if_version: int | None = None,
+        idempotency_key: str | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> Any:
         """One call; the JSON document of the answer, or `None` without one.
 
-        `if_version` makes it a change of that version only. Raises `Unreachable` without an answer in time,
-        `Failure` where the answer is a no.
+        `if_version` makes it a change of that version only; with an `idempotency_key` it is done once. Raises
+        `Unreachable` without an answer in time, `Failure` where the answer is a no.
         """
         given = {name: value for name, value in (query or {}).items() if value is not None}
         target = f"{self._base}{path}" + (f"?{urlencode(given)}" if given else "")
@@ -72,6 +73,8 @@ class ControlClient:
             headers["content-type"] = "application/json"
         if if_version is not None:
             headers["if-match"] = f'"{if_version}"'
+        if idempotency_key is not None:
+            headers["idempotency-key"] = idempotency_key
         kind = HTTPSConnection if self._secure else HTTPConnection
         connection = kind(self._host, self._port, timeout=timeout_seconds)
         # The socket's own time limit holds for one read; a server that sends a byte now and then would outlive it.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gateway.cli.client import ControlClient
 
 _INTEGRATION_ID: Final = re.compile(r"int_[0-9a-z]{16}")
+_SUBSCRIPTION_ID: Final = re.compile(r"sub_[0-9a-z]{16}")
 _HOOK_ID: Final = re.compile(r"hk_[0-9a-z]{16}")
 
 
@@ -46,6 +47,22 @@ def find_hook_id(client: ControlClient, text: str, *, integration_id: str | None
             f"{len(found)} hooks have the name {name!r}; name one as integration/{name}, or by its id ({ids})."
         )
     raise Failure(f"There is no hook {text!r}; `gateway hooks list` shows those there are.")
+
+
+def find_subscription_id(client: ControlClient, text: str, *, integration_id: str | None) -> str:
+    """The id of the subscription with this id, or with this name where only one has it.
+
+    `integration_id` limits the search to one integration. Raises `Failure` if there is none, or more than one.
+    """
+    if _SUBSCRIPTION_ID.fullmatch(text):
+        return text
+    listed = client.pages("/v1/subscriptions", query={"integration": integration_id})
+    found = [str(each["id"]) for each in listed if each["name"] == text]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise Failure(f"{len(found)} subscriptions have the name {text!r}; name one by its id ({', '.join(found)}).")
+    raise Failure(f"There is no subscription {text!r}; `gateway subscriptions list` shows those there are.")
 
 
 def integration_names(client: ControlClient, hooks: Collection[Mapping[str, Any]]) -> dict[str, str]:

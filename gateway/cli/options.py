@@ -135,8 +135,11 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def seconds(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
     """For an option's `callback`: a duration such as `90`, `90s`, `15m`, `2h` or `1d`, in seconds."""
-    if value is None:
-        return None
+    return None if value is None else duration(value)
+
+
+def duration(value: str) -> float:
+    """A duration such as `90`, `90s`, `15m`, `2h` or `1d` in seconds. Raises `click.BadParameter`."""
     number = value[:-1] if value[-1:] in _UNITS else value
     if not (number.isascii() and number.replace(".", "", 1).isdigit()) or len(number) > 12:
         raise click.BadParameter(f"{value!r} is not a duration; write it like 90, 90s, 15m, 2h or 1d.")

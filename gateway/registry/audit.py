@@ -97,7 +97,7 @@ def subscription_entry(
     elif changed == {"secrets"}:
         action = "rotated"
     elif changed <= {"paused", "active"} and changed:
-        action = "paused" if new.state is not SubscriptionState.ACTIVE else "resumed"
+        action = "switched_on" if new.state is SubscriptionState.ACTIVE else "switched_off"
     else:
         action = "changed"
     owner = shown.owner or ""

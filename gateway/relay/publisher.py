@@ -40,7 +40,8 @@ class NewEvent:
 
     `data` is any JSON value, or `bytes` that hold JSON. Events with the same `key` keep their order towards
     subscriptions that ask for it. With an `idempotency_key`, publishing twice makes one event. `integration_id` is the
-    integration that it is about: no other one is told. `at` (seconds since 1970) is the present by default.
+    integration that it is about: no other one is told. `at` (seconds since 1970) is the present by default, and
+    `source` (CloudEvents) the gateway's.
     """
 
     type: str
@@ -52,6 +53,7 @@ class NewEvent:
     tenant: str | None = None
     traceparent: str | None = None
     at: float | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,7 @@ class Publisher:
             type=new.type,
             data=_encoded(new.data, self._settings),
             time=self._now() if new.at is None else new.at,
-            source=self._settings.source,
+            source=new.source or self._settings.source,
             key=new.key,
             subject=new.subject,
             publisher=publisher,

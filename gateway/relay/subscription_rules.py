@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from gateway.errors import ConfigError, FieldError, InvalidInput
+from gateway.errors import FieldError, InvalidInput
 from gateway.transport.endpoint import parse_endpoint
 from gateway.wire import signature
 
@@ -50,9 +50,8 @@ class AddressPolicy(Protocol):
 class SubscriptionRules:
     """The rules for one configuration.
 
-    `check_filter` returns if a filter compiles, and raises `ValueError` with a sentence if not, or `ConfigError` if
-    there is nothing to compile it with. `allow_insecure_ssl`: whether a subscription may do without a valid
-    certificate.
+    `check_filter` returns if a filter compiles, and raises `ValueError` with a sentence if not.
+    `allow_insecure_ssl`: whether a subscription may do without a valid certificate.
     """
 
     def __init__(
@@ -117,7 +116,7 @@ class SubscriptionRules:
             return
         try:
             self._check_filter(text)
-        except (ValueError, ConfigError) as e:
+        except ValueError as e:
             yield FieldError("/filter", str(e))
 
     def _concurrency_errors(self, number: int) -> Iterable[FieldError]:

@@ -144,6 +144,8 @@ class Subscriptions:
         )
         if fields.get("active") is True:
             new = await self._store.resume(subscription_id, self._now())
+        if new == old:
+            return new
         await self._audit.note_subscription(old, new, actor)
         log.info("subscription.changed", id=new.id, name=new.name, fields=sorted(fields), version=new.version)
         return new

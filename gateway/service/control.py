@@ -16,12 +16,15 @@ from gateway.service.failed_auth import FailedAuth
 from gateway.service.problem import problem_middleware
 from gateway.service.routes.audit import AuditRoutes
 from gateway.service.routes.breakers import BreakerRoutes
+from gateway.service.routes.deliveries import DeliveryRoutes
+from gateway.service.routes.events import EventRoutes
 from gateway.service.routes.hooks import HookRoutes
 from gateway.service.routes.integrations import IntegrationRoutes
 from gateway.service.routes.meta import MetaRoutes
 from gateway.service.routes.purge import PurgeRoutes
 from gateway.service.routes.query import QueryRoutes
 from gateway.service.routes.rollout import RolloutRoutes
+from gateway.service.routes.subscriptions import SubscriptionRoutes
 from gateway.service.routes.why import WhyRoutes
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.pipeline import Protections, QueryPipeline, Reuse
     from gateway.pipeline.insight import Insight
     from gateway.registry import HealthMonitor, Registry
+    from gateway.relay.desk import Desk
     from gateway.service.endpoint import Operation
 
 __all__ = ["MAX_BODY_BYTES", "control_app", "control_document", "control_operations"]
@@ -38,7 +42,7 @@ __all__ = ["MAX_BODY_BYTES", "control_app", "control_document", "control_operati
 MAX_BODY_BYTES: Final = 1024 * 1024
 
 _DESCRIPTION: Final = """\
-Register integration servers, declare, enable and disable their hooks.
+Register integration servers, declare, enable and disable their hooks; publish events and subscribe to them.
 
 Errors are `application/problem+json` (RFC 9457). Times are RFC 3339 in UTC; durations say their unit in \
 the name. Unknown members and unknown query parameters are refused with 422."""
@@ -48,6 +52,7 @@ _log = get_logger(__name__)
 _TAGS: Final = {
     "integrations": "Tier one: integration servers, by the operator.",
     "hooks": "Tier two: their webhooks, by the integration servers themselves.",
+    "events": "Subscribing to events, publishing them, seeing and repeating their deliveries.",
     "audit": "Who changed what.",
     "queries": "Running queries, and asking what they would meet.",
     "gateway": "The gateway itself.",
@@ -76,6 +81,7 @@ def control_app(
     health: HealthMonitor | None = None,
     insight: Insight | None = None,
     reuse: Reuse | None = None,
+    desk: Desk | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
     max_failed_auth: int = 20,
     failed_auth_window_seconds: float = 60.0,
@@ -86,6 +92,8 @@ def control_app(
     `pipeline`: where one is given, `POST /v1/query` runs it. `protections`: where they are given, the breakers of hooks
     are shown and can be reset. `health`: where it is given, integrations are shown with it.
     `insight`: where it is given, there is what answers the question why. `reuse`: the cache that a purge is about.
+    `desk`: where it is given, events can be
+    published and subscribed to.
     `max_body_bytes` caps request bodies. After `max_failed_auth` wrong keys
     from one address within the window, it gets 429 (0: never).
     `ready` returns if the gateway can do its work and raises a `GatewayError` if not; by
@@ -110,6 +118,7 @@ def control_app(
         health=health,
         insight=insight,
         reuse=reuse,
+        desk=desk,
         ready=ready,
     )
     add_operations(app, operations, keys)
@@ -125,12 +134,13 @@ def control_operations(
     health: HealthMonitor | None = None,
     insight: Insight | None = None,
     reuse: Reuse | None = None,
+    desk: Desk | None = None,
     ready: Callable[[], Awaitable[None]] | None = None,
 ) -> list[Operation[Any, Any]]:
     """Every operation of the control API, described and ready to be called."""
     breakers = None if protections is None else Breakers(protections)
     operations: list[Operation[Any, Any]] = [
-        *IntegrationRoutes(registry, health).operations(),
+        *IntegrationRoutes(registry, health, desk).operations(),
         *HookRoutes(registry, breakers).operations(),
         *PurgeRoutes(registry, reuse).operations(),
     ]
@@ -139,6 +149,10 @@ def control_operations(
         operations += BreakerRoutes(registry, breakers).operations()
     if insight is not None:
         operations += WhyRoutes(registry, insight).operations()
+    if desk is not None:
+        operations += SubscriptionRoutes(registry, desk.subscriptions).operations()
+        operations += EventRoutes(registry, desk.events).operations()
+        operations += DeliveryRoutes(registry, desk.subscriptions).operations()
     operations += AuditRoutes(registry).operations()
     if pipeline is not None:
         operations += QueryRoutes(pipeline, None if insight is None else insight.traces).operations()

@@ -91,6 +91,7 @@ class Operation(Generic[Q, B]):
     description: str = ""
     if_match: bool = False
     if_none_match: bool = False
+    idempotency_key: bool = False
 
     @property
     def takes_body(self) -> bool:

@@ -35,6 +35,10 @@ _ID_SCHEMAS: Final[Mapping[str, dict[str, Any]]] = {
     "integration_id": {"type": "string", "minLength": 1, "examples": ["int_1c9d7x2k4m6p8q0r"]},
     "hook_id": {"type": "string", "minLength": 1, "examples": ["hk_3f8k2m9q4r7t1v5x"]},
     "trace_id": {"type": "string", "minLength": 1, "examples": ["tr_3f8k2m9q4r7t1v5x"]},
+    "subscription_id": {"type": "string", "minLength": 1, "examples": ["sub_5t2v8x1z4b7d0f3h"]},
+    "delivery_id": {"type": "string", "minLength": 1, "examples": ["dlv_000000000001"]},
+    "event_id": {"type": "string", "minLength": 1, "examples": ["evt_5b1f0c9de2a4a77303"]},
+    "recovery_id": {"type": "string", "minLength": 1, "examples": ["rec_7h1k5n9r3w6y0b4d"]},
 }
 _IF_MATCH: Final = {
     "name": "If-Match",
@@ -47,6 +51,12 @@ _IF_NONE_MATCH: Final = {
     "in": "header",
     "description": "The ETag that is there already: answered with 304 while it still holds.",
     "schema": {"type": "string", "examples": ['"3"', "*"]},
+}
+_IDEMPOTENCY_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Repeated with the same one by the same caller, it is done once, and answered again.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,200}$", "examples": ["order-4711-created"]},
 }
 
 
@@ -164,6 +174,7 @@ def _operation(operation: Operation[Any, Any], schemas: _Schemas) -> dict[str, A
             *schemas.parameters(operation.query),
             *([_IF_MATCH] if operation.if_match else []),
             *([_IF_NONE_MATCH] if operation.if_none_match else []),
+            *([_IDEMPOTENCY_KEY] if operation.idempotency_key else []),
         ],
         "security": [] if operation.access is Access.ANYONE else [{_SECURITY: []}],
     }

@@ -98,6 +98,7 @@ async def listening(gateway: Gateway, keys: Sequence[str]) -> AsyncIterator[tupl
             protections=gateway.protections,
             health=gateway.health,
             insight=gateway.insight,
+            desk=gateway.desk,
             ready=partial(_ready, gateway),
             reuse=gateway.reuse,
             max_body_bytes=settings.control.max_body_bytes,

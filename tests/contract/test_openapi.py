@@ -20,6 +20,8 @@ from schemathesis.config import SchemathesisConfig
 
 from gateway.errors import ConnectFailed
 from gateway.model import Hook, Integration
+from gateway.model.event import Event
+from gateway.model.subscription import Subscription
 from gateway.observe.metrics import GatewayMetrics
 from gateway.pipeline import (
     CallSettings,
@@ -35,10 +37,16 @@ from gateway.pipeline import (
     QueryPipeline,
     Traces,
 )
-from gateway.registry import Registry, RegistryRules
+from gateway.registry import Registry, RegistryRules, WaivedOwnership
 from gateway.registry.credentials import ApiKeys
+from gateway.registry.notes import AuditNotes
+from gateway.relay.desk import new_desk
+from gateway.relay.filters import event_filter
+from gateway.relay.publisher import Publisher
 from gateway.service.control import control_app, control_document, control_operations
+from gateway.stores.events import Publication
 from gateway.stores.memory import MemoryStore
+from gateway.stores.memory_events import MemoryEventStore
 from gateway.stores.protocol import RegistryChange
 from gateway.transport import AddressGuard
 from gateway.wire.redaction import Redaction
@@ -56,13 +64,21 @@ class NoNetwork:
         pass
 
 
-def pieces(registry):
+def desk(registry, events=None):
+    """What there is of notifications, over a store in memory."""
+    events = events or MemoryEventStore()
+    publisher = Publisher(events, compiled=event_filter)
+    return new_desk(events, publisher, AddressGuard(), WaivedOwnership(), AuditNotes(registry._store, registry))
+
+
+def pieces(registry, events=None):
     caller = HookCaller(NoNetwork(), CallSettings())
     protections = Protections(snapshot=lambda: registry.snapshot)
     chain = HookChain(registry.present, HookGuard(caller, protections))
     return {
         "metrics": GatewayMetrics(),
         "protections": protections,
+        "desk": desk(registry, events),
         "insight": Insight(
             Journal(),
             Traces(10, 1_000_000),
@@ -83,6 +99,16 @@ async def seeded() -> MemoryStore:
     return store
 
 
+async def seeded_events() -> MemoryEventStore:
+    """The same for notifications: what is published first has the id that is the example of a delivery's."""
+    events = MemoryEventStore()
+    subscription = Subscription("sub_5t2v8x1z4b7d0f3h", None, "audit-trail", ("*",), "https://example.com/events")
+    await events.add_subscription(subscription)
+    event = Event("evt_5b1f0c9de2a4a77303", "order.created", b'{"n": 1}', 0.0)
+    await events.publish([Publication(event, (subscription.id,))], version=1, now=0.0)
+    return events
+
+
 @contextmanager
 def served():
     """The control API in a thread of its own; yields its address."""
@@ -92,8 +118,9 @@ def served():
 
     async def serve():
         async with Registry.open(await seeded(), RegistryRules(AddressGuard())) as registry:
+            parts = pieces(registry, await seeded_events())
             runner = web.AppRunner(
-                control_app(registry, operator_keys=[KEY], max_failed_auth=0, **pieces(registry)), access_log=None
+                control_app(registry, operator_keys=[KEY], max_failed_auth=0, **parts), access_log=None
             )
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -174,6 +201,13 @@ def test_the_calls_of_the_contract_are_there_and_no_others():
         "GET /v1/hooks/{hook_id}/outcomes", "POST /v1/hooks/{hook_id}/test",
         "POST /v1/hooks/{hook_id}/promote",
         "POST /v1/explain", "GET /v1/traces/{trace_id}",
+        "POST /v1/subscriptions", "GET /v1/subscriptions", "GET /v1/subscriptions/{subscription_id}",
+        "PATCH /v1/subscriptions/{subscription_id}", "DELETE /v1/subscriptions/{subscription_id}",
+        "POST /v1/subscriptions/{subscription_id}/ping", "POST /v1/subscriptions/{subscription_id}/secret",
+        "GET /v1/subscriptions/{subscription_id}/deliveries", "POST /v1/subscriptions/{subscription_id}/recover",
+        "GET /v1/subscriptions/{subscription_id}/recoveries/{recovery_id}",
+        "GET /v1/deliveries/{delivery_id}", "POST /v1/deliveries/{delivery_id}/redeliver",
+        "POST /v1/events", "POST /v1/events:bulk", "GET /v1/events", "GET /v1/events/{event_id}", "GET /v1/event-types",
         "POST /v1/hooks:enable", "POST /v1/hooks:disable", "POST /v1/query", "GET /v1/audit",
         "GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json",
     }  # fmt: skip

@@ -25,13 +25,21 @@ from schemathesis.specs.openapi.checks import (
 
 from gateway.errors import ConnectFailed
 from gateway.model import Hook, Integration
+from gateway.model.event import Event
 from gateway.model.integration import ApiKeyHash, SigningSecret
+from gateway.model.subscription import Subscription
 from gateway.observe.metrics import GatewayMetrics
 from gateway.pipeline import CallSettings, HookCaller, HookChain, HookGuard, Protections, QueryPipeline
-from gateway.registry import Registry, RegistryRules
+from gateway.registry import Registry, RegistryRules, WaivedOwnership
 from gateway.registry.credentials import ApiKeys
+from gateway.registry.notes import AuditNotes
+from gateway.relay.desk import new_desk
+from gateway.relay.filters import event_filter
+from gateway.relay.publisher import Publisher
 from gateway.service.control import control_app, control_document, control_operations
+from gateway.stores.events import Publication
 from gateway.stores.memory import MemoryStore
+from gateway.stores.memory_events import MemoryEventStore
 from gateway.stores.protocol import RegistryChange
 from gateway.transport import AddressGuard
 
@@ -44,7 +52,14 @@ class Tenant:
 
     id: str
     hook: str
+    subscription: str
+    event: str
+    delivery: str
     word: str
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return self.id, self.hook, self.subscription, self.event, self.delivery
 
     @property
     def key(self) -> str:
@@ -64,8 +79,14 @@ class Tenant:
 
 
 # The ids of the first are those that the document gives as examples, so that every call reaches for them.
-FIRST = Tenant("int_1c9d7x2k4m6p8q0r", "hk_3f8k2m9q4r7t1v5x", "zq7wkx3first")
-SECOND = Tenant("int_zzzz7x2k4m6p8q0r", "hk_zzzz2m9q4r7t1v5x", "zq7wkx3second")
+FIRST = Tenant(
+    "int_1c9d7x2k4m6p8q0r", "hk_3f8k2m9q4r7t1v5x", "sub_5t2v8x1z4b7d0f3h", "evt_5b1f0c9de2a4a77303", "dlv_000000000001",
+    "zq7wkx3first",
+)  # fmt: skip
+SECOND = Tenant(
+    "int_zzzz7x2k4m6p8q0r", "hk_zzzz2m9q4r7t1v5x", "sub_zzzz8x1z4b7d0f3h", "evt_zzzz0c9de2a4a77303", "dlv_000000000002",
+    "zq7wkx3second",
+)  # fmt: skip
 # The key that a call brings, and whose things it must not touch or tell.
 CALLERS = {
     "its own key": (FIRST.key, [SECOND]),
@@ -85,11 +106,38 @@ class NoNetwork:
         pass
 
 
-def pieces(registry):
+def desk(registry, events=None):
+    """What there is of notifications, over a store in memory."""
+    events = events or MemoryEventStore()
+    publisher = Publisher(events, compiled=event_filter)
+    return new_desk(events, publisher, AddressGuard(), WaivedOwnership(), AuditNotes(registry._store, registry))
+
+
+def pieces(registry, events=None):
     protections = Protections(snapshot=lambda: registry.snapshot)
     chain = HookChain(registry.present, HookGuard(HookCaller(NoNetwork(), CallSettings()), protections))
     pipeline = QueryPipeline(chain, lambda query: {"asked": query.params})
-    return {"metrics": GatewayMetrics(), "protections": protections, "pipeline": pipeline}
+    return {
+        "metrics": GatewayMetrics(),
+        "protections": protections,
+        "pipeline": pipeline,
+        "desk": desk(registry, events),
+    }
+
+
+async def notified():
+    """A store in which each tenant has a subscription, and an event on its way to it."""
+    events = MemoryEventStore()
+    for version, tenant in enumerate((FIRST, SECOND), start=1):
+        await events.add_subscription(
+            Subscription(
+                tenant.subscription, tenant.id, f"sub-{tenant.word}", ("*",), f"https://{tenant.word}.example.com",
+                secrets=(SigningSecret(tenant.secret, 0.0),),
+            )
+        )  # fmt: skip
+        event = Event(tenant.event, f"told.{tenant.word}", b"{}", 0.0, integration_id=tenant.id)
+        await events.publish([Publication(event, (tenant.subscription,))], version=version, now=0.0)
+    return events
 
 
 @contextmanager
@@ -104,7 +152,8 @@ def served():
         store = MemoryStore()
         await store.commit(RegistryChange(0, 1, put_integrations=integrations, put_hooks=hooks))
         async with Registry.open(store, RegistryRules(AddressGuard())) as registry:
-            app = control_app(registry, operator_keys=[OPERATOR], max_failed_auth=0, **pieces(registry))
+            parts = pieces(registry, await notified())
+            app = control_app(registry, operator_keys=[OPERATOR], max_failed_auth=0, **parts)
             runner = web.AppRunner(app, access_log=None)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -133,7 +182,14 @@ def served():
 def things_of(tenant, address):
     """What the operator sees of a tenant."""
     found = []
-    for path in (f"/v1/integrations/{tenant.id}", f"/v1/hooks?integration={tenant.id}"):
+    for path in (
+        f"/v1/integrations/{tenant.id}",
+        f"/v1/hooks?integration={tenant.id}",
+        f"/v1/subscriptions?integration={tenant.id}",
+        f"/v1/subscriptions/{tenant.subscription}/deliveries",
+        f"/v1/deliveries/{tenant.delivery}",
+        f"/v1/events?integration={tenant.id}",
+    ):
         request = urllib.request.Request(address + path, headers={"authorization": f"Bearer {OPERATOR}"})
         with urllib.request.urlopen(request) as response:
             found.append(json.loads(response.read()))
@@ -192,11 +248,11 @@ def test_every_operation_answers_as_documented_and_tells_nothing_of_others(case,
     assert response.status_code < 500
     if case.path.startswith("/v1/") and (key is None or key not in {FIRST.key, SECOND.key}):
         assert response.status_code in {401, 405}
-    if case.path == "/openapi.json":
-        return  # for anyone; its examples have the first tenant's ids
+    if case.path in {"/openapi.json", "/v1/event-types"}:
+        return  # the same for everyone; their examples have the first tenant's ids
     sent = f"{response.request.url} {response.request.body!r}"
     told = f"{response.headers} {response.text}"
     for tenant in others:
         assert tenant.word not in told
-        for ident in (tenant.id, tenant.hook):
+        for ident in tenant.ids:
             assert ident not in told or ident in sent  # an id that was asked for may be said again

@@ -120,7 +120,33 @@ def faults():
     return f"{table(heads, rows)}\n\n{grown}"
 
 
+def event_types():
+    """Every event that the gateway publishes itself: when, and what its data has."""
+    from gateway.relay.catalogue import CATALOGUE
+
+    def kind(schema):
+        kinds = schema.get("type", "one of " + ", ".join(f"`{each}`" for each in schema.get("enum", ())))
+        return " or ".join(kinds) if isinstance(kinds, list) else kinds
+
+    parts = []
+    for name in sorted(CATALOGUE):
+        each = CATALOGUE[name]
+        members = each.schema["properties"]
+        rows = [
+            (f"`{member}`", kind(told), ", ".join(f"`{n}`" for n in told.get("properties", ())))
+            for member, told in members.items()
+        ]
+        example = json.dumps(each.example, indent=2, ensure_ascii=False)
+        parts.append(
+            f"### `{name}`\n\n{each.description}\n\n"
+            + table(("member", "kind", "has"), rows)
+            + f"\n```json\n{example}\n```\n"
+        )
+    return "\n".join(parts)
+
+
 PAGES = {
+    "event-types.md": event_types,
     "faults.md": faults,
     "configuration.md": configuration,
     "errors.md": errors,

@@ -33,7 +33,9 @@ def render():
     return module
 
 
-@pytest.mark.parametrize("page", ["configuration.md", "errors.md", "metrics.md", "logging.md", "faults.md"])
+@pytest.mark.parametrize(
+    "page", ["configuration.md", "errors.md", "metrics.md", "logging.md", "faults.md", "event-types.md"]
+)
 def test_the_reference_says_what_the_code_says(render, page):
     """If this fails: .venv/bin/python tests/house/render_reference.py"""
     assert (DOCS / "reference" / page).read_text() == render.rendered(page)

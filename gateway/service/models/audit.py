@@ -57,6 +57,11 @@ class AuditList(Paging):
         description="Only changes of this hook: its id, also after it was removed.",
         examples=["hk_3f8k2m9q4r7t1v5x"],
     )
+    subscription: Word | None = Field(
+        default_factory=lambda: None,
+        description="Only changes of this subscription: its id, also after it was removed.",
+        examples=["sub_5t2v8x1z4b7d0f3h"],
+    )
     who: Word | None = Field(
         default_factory=lambda: None,
         description="Only changes by these: operator, integration, gateway, embedded, a fingerprint, an id or a name.",
@@ -87,10 +92,16 @@ class AuditView(ApiModel):
     generation: int = Field(description="The registry generation that the change made.", examples=[17])
     action: str = Field(description="What happened to it.", examples=["hook.enabled"])
     who: WhoView
-    integration_id: str = Field(description="Whose it is.", examples=["int_1c9d7x2k4m6p8q0r"])
-    integration: str = Field(description="The integration's name at that time.", examples=["prices"])
-    hook_id: str | None = Field(description="The hook; null: the integration itself.", examples=["hk_3f8k2m9q4r7t1v5x"])
+    integration_id: str | None = Field(
+        description="Whose it is; null: a subscription of the operator's.", examples=["int_1c9d7x2k4m6p8q0r"]
+    )
+    integration: str | None = Field(description="The integration's name at that time.", examples=["prices"])
+    hook_id: str | None = Field(description="The hook, if it is one.", examples=["hk_3f8k2m9q4r7t1v5x"])
     hook: str | None = Field(description="The hook's name at that time.", examples=["price-fx"])
+    subscription_id: str | None = Field(
+        description="The subscription, if it is one; null for both: the integration itself.", examples=[None]
+    )
+    subscription: str | None = Field(description="The subscription's name at that time.", examples=[None])
     before: dict[str, Any] | None = Field(
         description="The fields that changed, as they were; null: it is new. Never a secret.",
         examples=[{"enabled": False}],
@@ -110,10 +121,12 @@ class AuditView(ApiModel):
             generation=entry.generation,
             action=entry.action,
             who=WhoView(kind=actor.kind.value, id=actor.id, name=actor.name, address=actor.address if own else None),
-            integration_id=entry.integration_id,
-            integration=entry.integration,
+            integration_id=entry.integration_id or None,
+            integration=entry.integration or None,
             hook_id=entry.hook_id,
             hook=entry.hook,
+            subscription_id=entry.subscription_id,
+            subscription=entry.subscription,
             before=None if entry.before is None else dict(entry.before),
             after=None if entry.after is None else dict(entry.after),
         )

@@ -31,7 +31,7 @@ class AuditRoutes:
             Operation(
                 "GET", "/v1/audit", self._list, "listAudit", "List the changes that were made",
                 "audit", Access.HOOKS, query=AuditList, body=Nothing, errors=(404, 503),
-                description="An integration sees the changes of itself and of its hooks.",
+                description="An integration sees the changes of itself, of its hooks and of its subscriptions.",
                 out={200: Out("A page of the audit log, the newest first.", AuditPage)},
             ),
         )  # fmt: skip
@@ -43,6 +43,7 @@ class AuditRoutes:
         query = AuditQuery(
             integration_id=own or asked.integration,
             hook_id=asked.hook,
+            subscription_id=asked.subscription,
             who=asked.who,
             since=None if asked.since is None else seconds_of(asked.since),
             until=None if asked.until is None else seconds_of(asked.until),

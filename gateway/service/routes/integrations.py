@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from gateway.model import Integration
     from gateway.registry import Health, HealthMonitor, Registry
+    from gateway.relay.desk import Desk
 
 __all__ = ["IntegrationRoutes"]
 
@@ -34,11 +35,15 @@ _NO_STORE: Final = {"cache-control": "no-store"}
 
 
 class IntegrationRoutes:
-    """The operations on integrations and their credentials. `health`, where given, says how they are."""
+    """The operations on integrations and their credentials.
 
-    def __init__(self, registry: Registry, health: HealthMonitor | None = None) -> None:
+    `health`, where given, says how they are. `desk`, where given, has subscriptions of theirs.
+    """
+
+    def __init__(self, registry: Registry, health: HealthMonitor | None = None, desk: Desk | None = None) -> None:
         self._registry = registry
         self._health = health
+        self._desk = desk
 
     def operations(self) -> Sequence[Operation[Any, Any]]:
         """All of them, described."""
@@ -69,7 +74,7 @@ class IntegrationRoutes:
                 out={200: Out("The integration as it is now.", IntegrationView, headers=_ETAG)},
             ),
             Operation(
-                "DELETE", one, self._remove, "removeIntegration", "Remove an integration and its hooks",
+                "DELETE", one, self._remove, "removeIntegration", "Remove an integration, its hooks and subscriptions",
                 _TAG, Access.OPERATOR, query=Nothing, body=Nothing, if_match=True, errors=(503,),
                 out={204: Out("Removed.", media_type=None)},
             ),
@@ -112,6 +117,8 @@ class IntegrationRoutes:
         integration_id = call.ids["integration_id"]
         version = expected_version(call.headers, self._registry.integration(integration_id).version)
         await self._registry.remove_integration(integration_id, version=version, actor=call.caller.actor)
+        if self._desk is not None:
+            await self._desk.subscriptions.remove_all(integration_id, actor=call.caller.actor)
         return Answer(status=204)
 
     async def _rotate(self, call: Call[Nothing, CredentialOrder]) -> Answer:

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.observe.metrics import GatewayMetrics
-from gateway.registry import Registry, RegistryRules
+from gateway.registry import Registry, RegistryRules, WaivedOwnership
+from gateway.registry.notes import AuditNotes
+from gateway.relay.desk import new_desk
+from gateway.relay.filters import event_filter
+from gateway.relay.publisher import Publisher
 from gateway.service.control import control_app
 from gateway.stores.memory import MemoryStore
+from gateway.stores.memory_events import MemoryEventStore
 from gateway.transport import AddressGuard
 
 if TYPE_CHECKING:
@@ -102,6 +107,26 @@ def metrics() -> GatewayMetrics:
 
 
 @pytest.fixture
-async def api(aiohttp_client, registry, clock, store, metrics) -> Api:
-    app = control_app(registry, operator_keys=["another-key", OPERATOR], metrics=metrics, max_body_bytes=65_536)
+def events() -> MemoryEventStore:
+    return MemoryEventStore()
+
+
+@pytest.fixture
+def ownership():
+    """How an address is asked whether it wants to be called."""
+    return WaivedOwnership()
+
+
+@pytest.fixture
+def desk(registry, store, events, ownership, clock):
+    publisher = Publisher(events, compiled=event_filter, now=clock)
+    audit = AuditNotes(store, registry, clock)
+    return new_desk(events, publisher, AddressGuard(), ownership, audit, now=clock)
+
+
+@pytest.fixture
+async def api(aiohttp_client, registry, clock, store, metrics, desk) -> Api:
+    app = control_app(
+        registry, operator_keys=["another-key", OPERATOR], metrics=metrics, desk=desk, max_body_bytes=65_536
+    )
     return Api(await aiohttp_client(app), registry, clock, store)

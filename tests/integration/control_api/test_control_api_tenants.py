@@ -24,8 +24,10 @@ from gateway.pipeline import (
 )
 from gateway.registry import Registry, RegistryRules
 from gateway.registry.credentials import ApiKeys
+from gateway.relay.desk import Desk
 from gateway.service.control import control_app, control_document, control_operations
 from gateway.stores import AuditQuery
+from gateway.stores.events import DeliveryQuery, SubscriptionQuery
 from gateway.stores.memory import MemoryStore
 from gateway.transport import AddressGuard
 from gateway.transport.client import HttpTransport
@@ -47,13 +49,18 @@ def document():
     registry = Registry(MemoryStore(), RegistryRules(AddressGuard()), None, lambda: 0.0, ApiKeys(b""))
     return control_document(
         control_operations(
-            registry, metrics=GatewayMetrics(), pipeline=object(), protections=Protections(), insight=insight(registry)
+            registry,
+            metrics=GatewayMetrics(),
+            pipeline=object(),
+            protections=Protections(),
+            insight=insight(registry),
+            desk=Desk(None, None),
         )
     )
 
 
 @pytest.fixture
-async def whole(api, aiohttp_client, metrics):
+async def whole(api, aiohttp_client, metrics, desk):
     """The API with everything that it can offer."""
     app = control_app(
         api.registry,
@@ -62,15 +69,19 @@ async def whole(api, aiohttp_client, metrics):
         pipeline=object(),
         protections=Protections(),
         insight=insight(api.registry),
+        desk=desk,
     )
     return replace(api, client=await aiohttp_client(app))
 
 
 DOCUMENT = document()
-IDS = {"integration_id": "integration", "hook_id": "hook", "trace_id": "trace"}
+IDS = {
+    "integration_id": "integration", "hook_id": "hook", "trace_id": "trace", "subscription_id": "subscription",
+    "delivery_id": "delivery", "event_id": "event", "recovery_id": "recovery",
+}  # fmt: skip
 # Query parameters that name something by its id, and those that do not.
-NAMING = {"integration": "integration", "hook": "hook"}
-OTHER = {"limit", "cursor", "who", "since", "until", "status", "reason", "outcome"}
+NAMING = {"integration": "integration", "hook": "hook", "subscription": "subscription", "event": "event"}
+OTHER = {"limit", "cursor", "who", "since", "until", "status", "reason", "outcome", "after", "state"}
 # Members of bodies that hold ids.
 ID_MEMBERS = {"ids"}
 
@@ -86,10 +97,11 @@ def example(schema, found):
     examples = schema.get("examples")
     schema = resolved(schema)
     if schema.get("type") == "object" and "properties" in schema:
+        required = {*schema.get("required", ()), *schema.get("oneOf", [{}])[0].get("required", ())}
         return {
             name: found if name in ID_MEMBERS else example(member, found)
             for name, member in schema["properties"].items()
-            if name in schema.get("required", ()) or name in ID_MEMBERS
+            if name in required or name in ID_MEMBERS
         }
     if schema.get("type") == "array" and "items" in schema and not examples:
         return [example(schema["items"], found)]
@@ -126,7 +138,18 @@ def test_every_place_that_could_take_an_id_is_known_here():
                 assert parameter["in"] == "header" or parameter["name"] in known, (path, parameter["name"])
     for name, schema in DOCUMENT["components"]["schemas"].items():
         for member in schema.get("properties", ()):
-            views = name.endswith(("View", "Page", "NewIntegration", "NewApiKey", "NewSecret", "HooksChanged"))
+            views = name.endswith(
+                (
+                    "View",
+                    "Page",
+                    "NewIntegration",
+                    "NewApiKey",
+                    "NewSecret",
+                    "HooksChanged",
+                    "Detail",
+                    "NewSubscription",
+                )
+            )
             assert views or not member.endswith(("_id", "_ids")), (name, member)
 
 
@@ -135,13 +158,38 @@ def test_the_table_is_not_empty():
     assert len(CASES) >= 18
 
 
+async def notified(caller, events):
+    """A subscription of the caller's, an event on its way to it, and a recovery."""
+    body = {"name": "own", "events": ["*"], "config": {"url": "https://example.com"}}
+    made = await caller("POST", "/v1/subscriptions", body)
+    told = await caller("POST", "/v1/events", {"event": "order.created"})
+    (newest, *_) = (await caller("GET", f"/v1/subscriptions/{made.json['id']}/deliveries")).json["items"]
+    recovery = await events.start_recovery(made.json["id"], since=0.0, now=1.0)
+    return {
+        "subscription": made.json["id"],
+        "event": told.json["id"],
+        "delivery": newest["id"],
+        "recovery": recovery.id,
+    }
+
+
+async def kept(whole, events):
+    """All that a call must not change."""
+    subscriptions = await events.subscriptions(SubscriptionQuery())
+    deliveries = await events.deliveries(DeliveryQuery())
+    recoveries = [await events.recovery(each) for each in events._recoveries]
+    return await whole.store.load(), await whole.store.audit(AuditQuery()), subscriptions, deliveries, recoveries
+
+
 @pytest.mark.parametrize(("path", "method", "place", "body"), CASES)
-async def test_the_ids_of_another_integration_reach_nothing(whole, path, method, place, body):
+async def test_the_ids_of_another_integration_reach_nothing(whole, events, path, method, place, body):
     mine, theirs = await whole.integration("mine"), await whole.integration("theirs-that-nobody-sees")
     me, them = whole.as_(mine["api_key"]), whole.as_(theirs["api_key"])
     my_hook, their_hook = await me.hook("own"), await them.hook("theirs-too")
     foreign = {"integration": theirs["id"], "hook": their_hook["id"], "trace": "tr_3f8k2m9q4r7t1v5x"}
+    foreign |= await notified(them, events)
     own = {"integration": mine["id"], "hook": my_hook["id"], "trace": "tr_1c9d7x2k4m6p8q0r"}
+    own |= await notified(me, events)
 
     def filled(foreign):
         there = path
@@ -152,10 +200,9 @@ async def test_the_ids_of_another_integration_reach_nothing(whole, path, method,
         return there, sent, params
 
     there, sent, params = filled(foreign)
-    before, log = await whole.store.load(), await whole.store.audit(AuditQuery())
+    before = await kept(whole, events)
     reply = await me(method, there, sent, params=params)
-    assert await whole.store.load() == before
-    assert await whole.store.audit(AuditQuery()) == log
+    assert await kept(whole, events) == before
     assert "theirs" not in reply.body.decode()
     if reply.status == 200:  # a list, narrowed by a criterion that nothing of one's own fits
         assert reply.json["items"] == []
