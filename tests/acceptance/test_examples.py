@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -193,3 +196,43 @@ def test_the_faq_assistant_is_replaced_supplemented_or_left_alone_by_capability(
         assert "gateway-hooks" not in headers
         assert ask("What is this?", "financial-aid")[1]["answer"] is None
         assert call(f"{url}/questions", "POST", {"no": "text"})[0] == 400
+
+
+def form(page, **fields):
+    """What `page` answers to a form."""
+    data = urllib.parse.urlencode(fields).encode()
+    with urllib.request.urlopen(page, data, timeout=20) as answer:
+        return answer.read().decode()
+
+
+def text(url):
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return answer.read().decode()
+
+
+def test_the_guestbook_tells_its_readers_of_every_entry_also_of_those_made_while_nobody_was_there(tmp_path):
+    letters, page, told = tmp_path / "letters", free_port(), free_port()
+    book = f"http://127.0.0.1:{page}"
+    with gateway(tmp_path, GATEWAY_CALLS__REQUIRE_OWNERSHIP="false") as (_, control):
+        asked = {"name": "guestbook", "base_url": book}
+        _, made, _ = call(f"{control}/v1/integrations", "POST", asked, OPERATOR)
+        variables = {"CONTROL_URL": control, "API_KEY": made["api_key"]}
+        command = (EXAMPLES / "guestbook" / "guestbook.py", "--port", page, "--db", tmp_path / "guestbook.db")
+        with process(*command, **variables):
+            until(lambda: text(book), "the guestbook")
+            shown = form(f"{book}/subscriptions", name="letters", url=f"http://127.0.0.1:{told}/")
+            secret = re.search(r"whsec_[A-Za-z0-9+/=]+", html.unescape(shown))[0]
+            assert "letters" in text(f"{book}/subscriptions")
+            notifier = (EXAMPLES / "guestbook" / "notifier.py", "--port", told, "--db", tmp_path / "inbox.db")
+            with process(*notifier, "--letters", letters, SUBSCRIPTION_SECRET=secret):
+                shown = form(f"{book}/entries", name="<b>Ada</b>", words="Nice page!")
+                assert "&lt;b&gt;Ada&lt;/b&gt;" in shown
+                assert "<b>Ada" not in shown
+                letter = until(lambda: (letters / "1.txt").exists() and (letters / "1.txt").read_text(), "a letter")
+                assert letter == "<b>Ada</b> signed the guestbook:\n\nNice page!\n"
+            form(f"{book}/entries", name="Grace", words="Nobody is there.")
+        with process(*command, **variables), process(*notifier, "--letters", letters, SUBSCRIPTION_SECRET=secret):
+            until((letters / "2.txt").exists, "the letter of the entry that nobody was there for")
+            until(lambda: text(book), "the guestbook")
+            subscription = re.search(r"/subscriptions/([^/]+)/remove", text(f"{book}/subscriptions"))[1]
+            assert "letters" not in form(f"{book}/subscriptions/{subscription}/remove")

@@ -126,8 +126,8 @@ class Method:
         parameters = told["parameters"]
         self.ids = [each["name"] for each in parameters if each["in"] == "path"]
         self.query = {each["name"]: each for each in parameters if each["in"] == "query"}
-        self.headers = [snake(each["name"]).replace("-", "") for each in parameters if each["in"] == "header"]
-        self.headers = [{"if_match": "if_match", "if_none_match": "if_none_match"}[each] for each in self.headers]
+        self.headers = [each["name"].lower().replace("-", "_") for each in parameters if each["in"] == "header"]
+        assert {*self.headers} <= {"if_match", "if_none_match", "idempotency_key"}, "a header that Asked does not know"
         self.body, self.content_type = None, "application/json"
         if "requestBody" in told:
             self.content_type, content = next(iter(told["requestBody"]["content"].items()))
@@ -194,8 +194,8 @@ class Method:
                 variable = name + "_" if keyword.iskeyword(name) else name
                 given = kind(each["schema"])
                 named.append(f"{variable}: {given}" if each["required"] else f"{variable}: {given} | None = None")
-        optional = {"if_match": " | None = None"}
-        named += [f"{each}: str | int{optional.get(each, '')}" for each in self.headers if each not in leave]
+        kinds = {"if_match": "str | int | None = None", "idempotency_key": "str | None = None"}
+        named += [f"{each}: {kinds.get(each, 'str | int')}" for each in self.headers if each not in leave]
         return ", ".join(parts + (["*", *named] if named else []))
 
     def _asked(self, *, leave=()):

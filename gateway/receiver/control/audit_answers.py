@@ -22,10 +22,12 @@ class AuditView(TypedDict):
     generation: int
     action: str
     who: WhoView
-    integration_id: str
-    integration: str
+    integration_id: str | None
+    integration: str | None
     hook_id: str | None
     hook: str | None
+    subscription_id: str | None
+    subscription: str | None
     before: dict[str, Any] | None
     after: dict[str, Any] | None
 

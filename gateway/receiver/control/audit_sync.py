@@ -26,14 +26,15 @@ class SyncAuditCalls(SyncCalls):
         cursor: str | None = None,
         integration: str | None = None,
         hook: str | None = None,
+        subscription: str | None = None,
         who: str | None = None,
         since: str | None = None,
         until: str | None = None,
     ) -> AuditPage:
         """List the changes that were made.
 
-        Integration, or an operator on its behalf with `?integration=`. An integration sees the changes of itself
-        and of its hooks.
+        Integration, or an operator on its behalf with `?integration=`. An integration sees the changes of itself,
+        of its hooks and of its subscriptions.
         """
         return cast(
             "AuditPage",
@@ -45,6 +46,7 @@ class SyncAuditCalls(SyncCalls):
                         "cursor": cursor,
                         "integration": integration,
                         "hook": hook,
+                        "subscription": subscription,
                         "who": who,
                         "since": since,
                         "until": until,
@@ -59,6 +61,7 @@ class SyncAuditCalls(SyncCalls):
         limit: int | None = None,
         integration: str | None = None,
         hook: str | None = None,
+        subscription: str | None = None,
         who: str | None = None,
         since: str | None = None,
         until: str | None = None,
@@ -71,6 +74,7 @@ class SyncAuditCalls(SyncCalls):
                     "limit": limit,
                     "integration": integration,
                     "hook": hook,
+                    "subscription": subscription,
                     "who": who,
                     "since": since,
                     "until": until,

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from gateway.receiver.control.audit_async import AsyncAuditCalls
 from gateway.receiver.control.audit_sync import SyncAuditCalls
+from gateway.receiver.control.events_async import AsyncEventsCalls
+from gateway.receiver.control.events_sync import SyncEventsCalls
 from gateway.receiver.control.gateway_async import AsyncGatewayCalls
 from gateway.receiver.control.gateway_sync import SyncGatewayCalls
 from gateway.receiver.control.hooks_async import AsyncHooksCalls
@@ -18,9 +20,13 @@ from gateway.receiver.control.queries_sync import SyncQueriesCalls
 __all__ = ["ControlClient", "SyncControlClient"]
 
 
-class ControlClient(AsyncIntegrationsCalls, AsyncHooksCalls, AsyncAuditCalls, AsyncQueriesCalls, AsyncGatewayCalls):
+class ControlClient(
+    AsyncIntegrationsCalls, AsyncHooksCalls, AsyncEventsCalls, AsyncAuditCalls, AsyncQueriesCalls, AsyncGatewayCalls
+):
     """The control API in an event loop; use it by `async with`. See `AsyncCalls` for what it takes."""
 
 
-class SyncControlClient(SyncIntegrationsCalls, SyncHooksCalls, SyncAuditCalls, SyncQueriesCalls, SyncGatewayCalls):
+class SyncControlClient(
+    SyncIntegrationsCalls, SyncHooksCalls, SyncEventsCalls, SyncAuditCalls, SyncQueriesCalls, SyncGatewayCalls
+):
     """The control API without an event loop. See `SyncCalls` for what it takes."""

@@ -67,6 +67,7 @@ class Asked:
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
     if_match: str | int | None = None
+    idempotency_key: str | None = None
     if_none_match: str | int | None = None
 
 
@@ -107,6 +108,8 @@ class Address:
         }
         if asked.body is not None:
             headers["content-type"] = operation.content_type
+        if asked.idempotency_key is not None:
+            headers["idempotency-key"] = asked.idempotency_key
         if asked.if_match is not None:
             headers["if-match"] = _tag(asked.if_match)
         if asked.if_none_match is not None:

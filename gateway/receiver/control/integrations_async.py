@@ -69,7 +69,7 @@ class AsyncIntegrationsCalls(AsyncCalls):
         )
 
     async def remove_integration(self, integration_id: str, *, if_match: str | int | None = None) -> None:
-        """Remove an integration and its hooks. Operator only."""
+        """Remove an integration, its hooks and subscriptions. Operator only."""
         await self._call(REMOVE_INTEGRATION, Asked({"integration_id": integration_id}, if_match=if_match))
 
     async def rotate_credential(self, integration_id: str, body: CredentialOrder) -> NewCredential:

@@ -65,7 +65,7 @@ class SyncIntegrationsCalls(SyncCalls):
         )
 
     def remove_integration(self, integration_id: str, *, if_match: str | int | None = None) -> None:
-        """Remove an integration and its hooks. Operator only."""
+        """Remove an integration, its hooks and subscriptions. Operator only."""
         self._call(REMOVE_INTEGRATION, Asked({"integration_id": integration_id}, if_match=if_match))
 
     def rotate_credential(self, integration_id: str, body: CredentialOrder) -> NewCredential:
