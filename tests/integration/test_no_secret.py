@@ -9,6 +9,7 @@ import re
 import secrets
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 
 import aiohttp
@@ -119,6 +120,38 @@ async def credentials(call, said, hooks_url):
     return made, two
 
 
+async def subscription(call, said, hooks_url, key):
+    """A subscription with a secret that was made, one that was given, and a header that is a credential."""
+    token = said.secret("subscription's header", "t0k" + secrets.token_hex(16))
+    given = said.secret("given subscription secret", "whsec_" + b64encode(secrets.token_bytes(32)).decode())
+    body = {
+        "name": "s", "events": ["*"], "config": {"url": f"{hooks_url}/events"}, "headers": {"x-token": token},
+        "github_signature": True,
+    }  # fmt: skip
+    status, made = await call("POST", "/v1/subscriptions", body, key=key, shows_once=True)
+    assert status == 201, made
+    said.secret("subscription secret", made["secret"])
+    path = f"/v1/subscriptions/{made['id']}"
+    status, new = await call("POST", f"{path}/secret", {"grace_seconds": 600}, key=key, shows_once=True)
+    assert status == 200
+    said.secret("new subscription secret", new["secret"])
+    status, ping = await call("POST", f"{path}/ping", key=key)
+    assert status == 202
+    while ping["state"] != "delivered":
+        _, ping = await call("GET", f"/v1/deliveries/{ping['id']}", key=key)
+    assert ping["attempts"][0]["request_headers"]["x-token"] == "(hidden)"
+    for method, there, changes in (
+        ("PATCH", path, {"config": {"secret": given}, "name": "t"}),
+        ("PATCH", path, {"config": {"secret": given[:-4]}, "headers": {"x-token": token + "\n"}}),
+        ("GET", path, None),
+        ("GET", "/v1/subscriptions", None),
+        ("GET", f"{path}/deliveries", None),
+        ("GET", "/v1/events", None),
+    ):
+        assert (await call(method, there, changes, key=key))[0] in (200, 422)
+    return token
+
+
 async def bad_inputs(call, said, made):
     """Requests that are refused and have secrets in wrong places."""
     leaked = said.secret("secret in a wrong place", "whsec_" + secrets.token_hex(24))
@@ -171,9 +204,9 @@ async def test_no_secret_is_said_anywhere(settings, said, tmp_path, caplog):
         async def nonsense(request):
             return Reply(200, [("content-type", "application/json")], b"{")
 
-        for path, handler in (("/good", answer), ("/bad", nonsense)):
+        for path, handler in (("/good", answer), ("/bad", nonsense), ("/events", answer)):
             server.on(path, handler)
-        for path in ("/good", "/bad", "/gone"):
+        for path in ("/good", "/bad", "/gone", "/events"):
             server.on(path, owned(server, path))
         async with open_gateway(settings) as gateway, listening(gateway, [operator]) as (url, _):
             call = Client(session, url, operator, said)
@@ -190,6 +223,7 @@ async def test_no_secret_is_said_anywhere(settings, said, tmp_path, caplog):
             for path in ("/v1/integrations", "/v1/hooks", f"/v1/integrations/{made['id']}", "/v1/audit", "/readyz"):
                 assert (await call("GET", path))[0] == 200
             assert (await call("PATCH", f"/v1/integrations/{two['id']}", {"priority": 3}))[0] == 200
+            token = await subscription(call, said, server.url, own)
             await asyncio.to_thread(run_program, tmp_path, url, operator, said)
             await bad_inputs(call, said, made)
             for path in ("/metrics", "/openapi.json"):
@@ -202,6 +236,7 @@ async def test_no_secret_is_said_anywhere(settings, said, tmp_path, caplog):
             shown = (
                 gateway, settings, registry.integrations(), registry.hooks(), registry.snapshot,
                 registry.snapshot.select("search", None, None), await registry.audit(AuditQuery()),
+                await gateway.desk.subscriptions.list(None),
             )  # fmt: skip
             said.add("a repr", "\n".join(map(repr, shown)))
             said.add("the file", stored(tmp_path))
@@ -209,7 +244,8 @@ async def test_no_secret_is_said_anywhere(settings, said, tmp_path, caplog):
         said.add("the closed file", stored(tmp_path))
         # A hook gets signatures, and nothing that they are made with.
         for request in server.requests:
-            said.add("a call", repr(request.headers).encode() + request.body)
+            told = [header for header in request.headers if header != ("x-token", token)]  # which is meant to be sent
+            said.add("a call", repr(told).encode() + request.body)
         assert any(request.path == "/good" and request.method == "POST" for request in server.requests)
     said.add(
         "the log", "\n".join(f"{record.getMessage()} {record.exc_text} {vars(record)}" for record in caplog.records)
@@ -219,7 +255,7 @@ async def test_no_secret_is_said_anywhere(settings, said, tmp_path, caplog):
 
     assert len(said.secrets) >= 20
     shown_once = [name for name, secret in said.secrets.items() if any(secret in text for text in said.once)]
-    assert len(shown_once) == 6, shown_once  # so the search finds what is there
+    assert len(shown_once) == 8, shown_once  # so the search finds what is there
     assert said.found() == []
     for raw in (
         pepper,
@@ -242,4 +278,5 @@ def owned(server, path):
 
 
 def stored(directory):
-    return b"".join(path.read_bytes() for path in sorted(directory.iterdir()) if path.name.startswith("gateway.db"))
+    kept = ("gateway.db", "gateway-events.db")
+    return b"".join(path.read_bytes() for path in sorted(directory.iterdir()) if path.name.startswith(kept))
