@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from benchmarks.cache import cache
+from benchmarks.coalesce import coalesce
 from benchmarks.events_store import events_store
 from benchmarks.hung_hook import hung_hook
 from benchmarks.lookup import lookup
@@ -13,6 +15,7 @@ from benchmarks.no_hook import no_hook
 from benchmarks.one_hook import one_hook
 from benchmarks.relay import relay
 from benchmarks.report import RESULTS, machine_facts
+from benchmarks.rows import rows
 
 BENCHMARKS = {
     "no-hook": no_hook,
@@ -20,6 +23,9 @@ BENCHMARKS = {
     "lookup": lookup,
     "hung-hook": hung_hook,
     "events-store": events_store,
+    "rows": rows,
+    "coalesce": coalesce,
+    "cache": cache,
     "relay": relay,
 }
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.model import ApiKeyHash, Hook, Integration, SigningSecret
 from gateway.observe.metrics import GatewayMetrics
-from gateway.pipeline import CallSettings, HookCaller, HookChain, HookGuard
+from gateway.pipeline import (
+    CallSettings,
+    ChainSettings,
+    Coalescer,
+    HookCaller,
+    HookChain,
+    HookGuard,
+    HookTurn,
+    Reuse,
+    RowBatches,
+    Sending,
+)
 from gateway.registry import Registry, RegistryRules
 from gateway.stores.memory import MemoryStore
 from gateway.stores.protocol import RegistryChange
@@ -35,8 +47,8 @@ def capability(number: int) -> str:
 
 
 @asynccontextmanager
-async def registry_of(count: int, *, port: int = 80, path: str = "/204") -> AsyncIterator[Registry]:
-    """A registry with `count` enabled hooks; hook number n alone serves `capability(n)`."""
+async def registry_of(count: int, *, port: int = 80, path: str = "/204", **fields: Any) -> AsyncIterator[Registry]:
+    """A registry with `count` enabled hooks with these `fields`; hook number n alone serves `capability(n)`."""
     integrations = [
         Integration(
             id=f"in_{n}",
@@ -57,6 +69,7 @@ async def registry_of(count: int, *, port: int = 80, path: str = "/204") -> Asyn
             capabilities=frozenset({capability(n)}),
             enabled=True,
             generation=1,
+            **fields,
         )
         for n in range(count)
     ]
@@ -66,7 +79,12 @@ async def registry_of(count: int, *, port: int = 80, path: str = "/204") -> Asyn
         yield registry
 
 
-def chain_of(registry: Registry, transport: Transport, protections: Protections | None = None) -> HookChain:
-    """The chain as the gateway composes it: signatures, guards and metrics on."""
-    guard = HookGuard(HookCaller(transport, CallSettings()), protections, gone=registry.report_gone)
-    return HookChain(registry.present, guard, observer=GatewayMetrics())
+def chain_of(
+    registry: Registry, transport: Transport, protections: Protections | None = None, *, budget: float = 2.0
+) -> HookChain:
+    """The chain as the gateway composes it: signatures, guards and metrics, reuse, rows and shared calls on."""
+    caller = HookCaller(transport, CallSettings())
+    guard = HookGuard(caller, protections, gone=registry.report_gone)
+    sending = Sending(guard, Reuse(clock=time.monotonic), RowBatches(), Coalescer(guard, caller))
+    turn = HookTurn(guard, sending=sending)
+    return HookChain(registry.present, guard, ChainSettings(budget=budget), GatewayMetrics(), turn=turn)

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from aiohttp import ClientSession, web
 
@@ -276,3 +277,28 @@ async def test_a_hook_that_is_not_enabled_can_be_purged_too(place: Place) -> Non
         assert (await purge(hook_id, "op"))[0] == 200
     with pytest.raises(NotFound):
         await place.gateway.registry.purge("hk_none")
+
+
+async def test_of_a_projection_the_reply_is_known_and_is_merged_into_each_result_anew(place: Place) -> None:
+    async def doubled(request) -> Reply:
+        sent = orjson.loads(request.body)["data"]["result"]
+        return Reply(200, [FRESH, JSON], orjson.dumps({**sent, "price": sent["price"] * 2}))
+
+    place.server.on("/doubled", doubled)
+    await place.hook("/doubled", reads=("/price",))
+    assert await place.ask(result=Result(b'{"price":2,"id":1}')) == (b'{"price":4,"id":1}', "applied")
+    assert await place.ask(result=Result(b'{"price":2,"id":2}')) == (b'{"price":4,"id":2}', "cached")
+    assert await place.ask(result=Result(b'{"price":3,"id":2}')) == (b'{"price":6,"id":2}', "applied")
+    assert place.calls == 2
+
+
+async def test_a_reply_from_the_cache_must_keep_the_contract_too(place: Place) -> None:
+    async def longer(request) -> Reply:
+        return Reply(200, [FRESH, JSON], b'{"price":"%s"}' % (b"x" * 40))
+
+    place.server.on("/longer", longer)
+    await place.hook("/longer", reads=("/price",), max_growth=2.0)
+    large, small = b'{"price":1,"id":"%s"}' % (b"i" * 100), b'{"price":1}'
+    assert (await place.ask(result=Result(large)))[1] == "applied"
+    assert await place.ask(result=Result(small)) == (small, "failed")
+    assert place.calls == 1

@@ -61,7 +61,7 @@ class Place:
     def sent(self) -> list[Any]:
         """The documents that were sent, in the order of their first rows."""
         documents = [orjson.loads(request.body)["data"]["result"] for request in self.server.requests]
-        return sorted(documents, key=lambda document: document["rows"][:1])
+        return sorted(documents, key=lambda document: str(document["rows"][:1]))
 
 
 @asynccontextmanager
@@ -377,3 +377,12 @@ def test_row_by_row_is_the_same_as_all_at_once_for_any_size_of_batch() -> None:
             same()
         finally:
             runner.run(context.__aexit__(None, None, None))
+
+
+async def test_a_projected_row_wise_hook_sees_its_columns_only_and_in_batches(place: Place) -> None:
+    place.reply = lambda document: {"rows": [{"n": row["n"] * 2} for row in document["rows"]]}
+    await place.hook(reads=("/rows/*/n",))
+    after, outcome = await place.ask(b'{"rows":[{"n":1,"k":"a"},{"n":2,"k":"b"},{"n":3,"k":"c"}],"total":3}')
+    assert after == b'{"rows":[{"n":2,"k":"a"},{"n":4,"k":"b"},{"n":6,"k":"c"}],"total":3}'
+    assert place.sent == [{"rows": [{"n": 1}, {"n": 2}]}, {"rows": [{"n": 3}]}]
+    assert (outcome.status, outcome.batches) == ("applied", 2)
