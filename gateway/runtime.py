@@ -36,6 +36,7 @@ from gateway.pipeline import (
     Protections,
     ProtectionSettings,
     QueryPipeline,
+    Replays,
     Reuse,
     ReuseSettings,
     Rollout,
@@ -212,6 +213,7 @@ async def open_gateway(
                 now,
                 turn=lambda guard: HookTurn(guard, selection, _sending(settings, guard, caller)),
             ),
+            Replays(caller, guard, chain_settings, redaction, registry.present),
             redaction,
         )
         tail = AuditTail(registry, events, publisher, metrics.relay.store_answered)

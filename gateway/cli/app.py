@@ -25,6 +25,7 @@ from gateway.cli.inspect_command import inspect
 from gateway.cli.integrations import integrations
 from gateway.cli.options import ControlGroup, Session, examples
 from gateway.cli.relay import relay
+from gateway.cli.replay import replay
 from gateway.cli.serve import serve
 from gateway.cli.subscriptions import subscriptions
 from gateway.cli.verify import verify
@@ -64,6 +65,7 @@ for command in (
     events,
     verify,
     inspect,
+    replay,
     audit,
     inbox,
     config,

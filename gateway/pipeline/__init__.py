@@ -16,6 +16,7 @@ from gateway.pipeline.insight import Insight
 from gateway.pipeline.journal import Journal, JournalSettings
 from gateway.pipeline.protection import BreakerObservers, Protections, ProtectionSettings
 from gateway.pipeline.query_pipeline import QueryPipeline
+from gateway.pipeline.replay import Replays
 from gateway.pipeline.reuse import Reuse, ReuseSettings
 from gateway.pipeline.rollout import Rollout, Shadows, ShadowSettings
 from gateway.pipeline.rows import RowBatches, RowsSettings
@@ -46,6 +47,7 @@ __all__ = [
     "ProtectionSettings",
     "Protections",
     "QueryPipeline",
+    "Replays",
     "Reuse",
     "ReuseSettings",
     "Rollout",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gateway.pipeline.explain import Explainer
     from gateway.pipeline.journal import Journal
+    from gateway.pipeline.replay import Replays
     from gateway.pipeline.trace import Traces
     from gateway.pipeline.trial import HookTrials
     from gateway.wire.redaction import Redaction
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Insight:
-    """The journal of recent calls, the traces of single queries, the explainer of queries and the trials of hooks.
+    """The journal of calls, the traces of queries, the explainer, the trials of hooks, the replays of recorded calls.
 
     `redaction` is what holds for whatever is shown of bodies.
     """
@@ -24,4 +25,5 @@ class Insight:
     traces: Traces
     explainer: Explainer
     trials: HookTrials
+    replays: Replays
     redaction: Redaction

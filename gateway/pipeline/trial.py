@@ -47,6 +47,31 @@ class Trial:
     problem: dict[str, Any] | None
 
 
+def apart(settings: ChainSettings, snapshot: Callable[[], Snapshot]) -> Protections:
+    """Protections for calls that no query makes: no breaker, and places of their own."""
+    return Protections(
+        ProtectionSettings(
+            max_concurrency_total=_AT_ONCE,
+            max_waiting=0,
+            budget=settings.budget,
+            breaker=BreakerSettings(enabled=False, max_open_seconds=0.0),
+        ),
+        snapshot=snapshot,
+    )
+
+
+def to_try(hook: BoundHook) -> BoundHook:
+    """`hook` as it is called without a query: as if it were active, a few calls at once, never out of the cache."""
+    return replace(
+        hook,
+        max_concurrency=min(hook.max_concurrency, _OF_ONE_HOOK),
+        waits=False,
+        cache_seconds=0.0,
+        learned=Learned(reusable=False),
+        plan=None if hook.plan is None else replace(hook.plan, mode=Mode.ACTIVE, coalesce=False),
+    )
+
+
 class _Watcher:
     """Shows calls to the trace of the trial that makes them."""
 
@@ -79,16 +104,7 @@ class HookTrials:
         *,
         turn: Callable[[HookGuard], HookTurn] = HookTurn,
     ) -> None:
-        protections = Protections(
-            ProtectionSettings(
-                max_concurrency_total=_AT_ONCE,
-                max_waiting=0,
-                budget=settings.budget,
-                breaker=BreakerSettings(enabled=False, max_open_seconds=0.0),
-            ),
-            snapshot=snapshot,
-        )
-        self._guard = HookGuard(caller, protections, watcher=_Watcher())
+        self._guard = HookGuard(caller, apart(settings, snapshot), watcher=_Watcher())
         self._turn = turn(self._guard)
         self._settings = settings
         self._redaction = redaction
@@ -97,14 +113,7 @@ class HookTrials:
     async def run(self, hook: BoundHook, query: Query, result: Result) -> Trial:
         """Call `hook` with `result`."""
         settings = self._settings
-        hook = replace(
-            hook,
-            max_concurrency=min(hook.max_concurrency, _OF_ONE_HOOK),
-            waits=False,
-            cache_seconds=0.0,
-            learned=Learned(reusable=False),
-            plan=None if hook.plan is None else replace(hook.plan, mode=Mode.ACTIVE, coalesce=False),
-        )
+        hook = to_try(hook)
         deadline = asyncio.get_running_loop().time() + settings.budget
         trace = Trace("", self._now())
         token = TRACE.set(trace)

@@ -16,6 +16,7 @@ from gateway.service.failed_auth import FailedAuth
 from gateway.service.problem import problem_middleware
 from gateway.service.routes.audit import AuditRoutes
 from gateway.service.routes.breakers import BreakerRoutes
+from gateway.service.routes.calls import CallRoutes
 from gateway.service.routes.deliveries import DeliveryRoutes
 from gateway.service.routes.events import EventRoutes
 from gateway.service.routes.hooks import HookRoutes
@@ -53,6 +54,7 @@ _TAGS: Final = {
     "integrations": "Tier one: integration servers, by the operator.",
     "hooks": "Tier two: their webhooks, by the integration servers themselves.",
     "events": "Subscribing to events, publishing them, seeing and repeating their deliveries.",
+    "development": "Writing hooks: recorded calls, sent again.",
     "audit": "Who changed what.",
     "queries": "Running queries, and asking what they would meet.",
     "gateway": "The gateway itself.",
@@ -148,7 +150,7 @@ def control_operations(
     if breakers is not None:
         operations += BreakerRoutes(registry, breakers).operations()
     if insight is not None:
-        operations += WhyRoutes(registry, insight).operations()
+        operations += [*WhyRoutes(registry, insight).operations(), *CallRoutes(registry, insight).operations()]
     if desk is not None:
         operations += SubscriptionRoutes(registry, desk.subscriptions).operations()
         operations += EventRoutes(registry, desk.events).operations()

@@ -34,6 +34,7 @@ _WHO: Final = {
 _ID_SCHEMAS: Final[Mapping[str, dict[str, Any]]] = {
     "integration_id": {"type": "string", "minLength": 1, "examples": ["int_1c9d7x2k4m6p8q0r"]},
     "hook_id": {"type": "string", "minLength": 1, "examples": ["hk_3f8k2m9q4r7t1v5x"]},
+    "call_id": {"type": "string", "minLength": 1, "examples": ["msg_0f3a9c1d2e4b5a6c71"]},
     "trace_id": {"type": "string", "minLength": 1, "examples": ["tr_3f8k2m9q4r7t1v5x"]},
     "subscription_id": {"type": "string", "minLength": 1, "examples": ["sub_5t2v8x1z4b7d0f3h"]},
     "delivery_id": {"type": "string", "minLength": 1, "examples": ["dlv_000000000001"]},

@@ -22,11 +22,15 @@ Tokens = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """A body as it is shown: its text, its whole size in bytes, and where the text is not all of it, why."""
+    """A body as it is shown: its text, its whole size in bytes, and where the text is not all of it, why.
+
+    `exact`: the text is the body, byte for byte: nothing was cut, withheld, redacted, or no UTF-8.
+    """
 
     text: str | None
     size: int
     note: str | None = None
+    exact: bool = False
 
 
 def parse_pattern(pattern: str) -> Tokens:
@@ -90,14 +94,15 @@ class Redaction:
     def _excerpt(self, body: bytes, most: int, redact: Any) -> Excerpt:
         if redact is None or not self._patterns:
             text = body[:most].decode("utf-8", "replace")
-            return Excerpt(text, len(body), None if len(body) <= most else f"cut after {most} bytes")
+            note = None if len(body) <= most else f"cut after {most} bytes"
+            return Excerpt(text, len(body), note, exact=note is None and text.encode() == body)
         if len(body) > most:
             return Excerpt(None, len(body), f"withheld: it has more than {most} bytes, and cannot be redacted in part")
         try:
             text = document.write(redact(document.parse_exact(body))).decode()
-        except (ValueError, TypeError, RecursionError):
+        except (ValueError, TypeError, LookupError, RecursionError):
             return Excerpt(None, len(body), _WITHHELD)
-        return Excerpt(text, len(body))
+        return Excerpt(text, len(body), exact=text.encode() == body)
 
     def _operations(self, operations: Any) -> Any:
         if not isinstance(operations, list):

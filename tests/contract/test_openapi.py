@@ -35,6 +35,7 @@ from gateway.pipeline import (
     Journal,
     Protections,
     QueryPipeline,
+    Replays,
     Traces,
 )
 from gateway.registry import Registry, RegistryRules, WaivedOwnership
@@ -84,6 +85,7 @@ def pieces(registry, events=None):
             Traces(10, 1_000_000),
             Explainer(registry, protections, ChainSettings()),
             HookTrials(caller, ChainSettings(), Redaction(), registry.present),
+            Replays(caller, AddressGuard(), ChainSettings(), Redaction(), registry.present),
             Redaction(),
         ),
         "pipeline": QueryPipeline(chain, lambda query: {"asked": query.params}),
@@ -199,6 +201,7 @@ def test_the_calls_of_the_contract_are_there_and_no_others():
         "GET /v1/hooks/{hook_id}/breaker", "POST /v1/hooks/{hook_id}/breaker/reset",
         "POST /v1/hooks/{hook_id}/purge",
         "GET /v1/hooks/{hook_id}/outcomes", "POST /v1/hooks/{hook_id}/test",
+            "GET /v1/calls/{call_id}", "POST /v1/calls/{call_id}/replay",
         "POST /v1/hooks/{hook_id}/promote",
         "POST /v1/explain", "GET /v1/traces/{trace_id}",
         "POST /v1/subscriptions", "GET /v1/subscriptions", "GET /v1/subscriptions/{subscription_id}",

@@ -102,3 +102,17 @@ def test_numbers_stay_as_they_are_written():
 def test_a_pattern_that_is_none_or_leads_nowhere_is_refused(pattern):
     with pytest.raises(ValueError, match=r"JSON Pointer|leads nowhere"):
         parse_pattern(pattern)
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"3", b'[{"data": {}}, {}]', b"null"])
+def test_what_only_claims_to_be_a_call_is_withheld_or_has_nothing_to_hide(body):
+    for kind in (EVENT, "application/cloudevents-batch+json", "application/json"):
+        kept = EMAILS.request(body, kind, 10_000)
+        assert kept.text is None or json.loads(kept.text) == json.loads(body)
+
+
+def test_only_a_text_that_is_the_body_to_the_byte_is_exact():
+    assert Redaction().request(b"abc", "text/plain", 4).exact
+    assert not Redaction().request(b"abcde", "text/plain", 4).exact
+    assert not Redaction().request(b"\xff", "text/plain", 4).exact
+    assert not EMAILS.request(event(ROWS), EVENT, 10_000).exact

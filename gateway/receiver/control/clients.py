@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from gateway.receiver.control.audit_async import AsyncAuditCalls
 from gateway.receiver.control.audit_sync import SyncAuditCalls
+from gateway.receiver.control.development_async import AsyncDevelopmentCalls
+from gateway.receiver.control.development_sync import SyncDevelopmentCalls
 from gateway.receiver.control.events_async import AsyncEventsCalls
 from gateway.receiver.control.events_sync import SyncEventsCalls
 from gateway.receiver.control.gateway_async import AsyncGatewayCalls
@@ -21,12 +23,24 @@ __all__ = ["ControlClient", "SyncControlClient"]
 
 
 class ControlClient(
-    AsyncIntegrationsCalls, AsyncHooksCalls, AsyncEventsCalls, AsyncAuditCalls, AsyncQueriesCalls, AsyncGatewayCalls
+    AsyncIntegrationsCalls,
+    AsyncHooksCalls,
+    AsyncEventsCalls,
+    AsyncDevelopmentCalls,
+    AsyncAuditCalls,
+    AsyncQueriesCalls,
+    AsyncGatewayCalls,
 ):
     """The control API in an event loop; use it by `async with`. See `AsyncCalls` for what it takes."""
 
 
 class SyncControlClient(
-    SyncIntegrationsCalls, SyncHooksCalls, SyncEventsCalls, SyncAuditCalls, SyncQueriesCalls, SyncGatewayCalls
+    SyncIntegrationsCalls,
+    SyncHooksCalls,
+    SyncEventsCalls,
+    SyncDevelopmentCalls,
+    SyncAuditCalls,
+    SyncQueriesCalls,
+    SyncGatewayCalls,
 ):
     """The control API without an event loop. See `SyncCalls` for what it takes."""

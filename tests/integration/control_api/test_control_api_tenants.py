@@ -20,6 +20,7 @@ from gateway.pipeline import (
     Insight,
     Journal,
     Protections,
+    Replays,
     Traces,
 )
 from gateway.registry import Registry, RegistryRules
@@ -41,6 +42,7 @@ def insight(registry):
         Traces(10, 1_000_000),
         Explainer(registry, Protections(), ChainSettings()),
         HookTrials(caller, ChainSettings(), Redaction(), registry.present),
+        Replays(caller, AddressGuard(), ChainSettings(), Redaction(), registry.present),
         Redaction(),
     )
 
@@ -77,7 +79,7 @@ async def whole(api, aiohttp_client, metrics, desk):
 DOCUMENT = document()
 IDS = {
     "integration_id": "integration", "hook_id": "hook", "trace_id": "trace", "subscription_id": "subscription",
-    "delivery_id": "delivery", "event_id": "event", "recovery_id": "recovery",
+    "delivery_id": "delivery", "event_id": "event", "recovery_id": "recovery", "call_id": "call",
 }  # fmt: skip
 # Query parameters that name something by its id, and those that do not.
 NAMING = {"integration": "integration", "hook": "hook", "subscription": "subscription", "event": "event"}
@@ -187,8 +189,10 @@ async def test_the_ids_of_another_integration_reach_nothing(whole, events, path,
     me, them = whole.as_(mine["api_key"]), whole.as_(theirs["api_key"])
     my_hook, their_hook = await me.hook("own"), await them.hook("theirs-too")
     foreign = {"integration": theirs["id"], "hook": their_hook["id"], "trace": "tr_3f8k2m9q4r7t1v5x"}
+    foreign["call"] = "msg_0f3a9c1d2e4b5a6c71"  # calls that were made: test_control_api_replay
     foreign |= await notified(them, events)
     own = {"integration": mine["id"], "hook": my_hook["id"], "trace": "tr_1c9d7x2k4m6p8q0r"}
+    own["call"] = "msg_0f3a9c1d2e4b5a6c72"
     own |= await notified(me, events)
 
     def filled(foreign):
