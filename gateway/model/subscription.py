@@ -69,6 +69,11 @@ class Subscription:
     updated_at: float = 0.0
 
     @property
+    def in_order(self) -> bool:
+        """Whether what is published now is delivered in order: also what comes during a pause without a `probe_at`."""
+        return self.ordered or (self.paused is not None and self.paused.probe_at is None)
+
+    @property
     def state(self) -> SubscriptionState:
         """What the subscription is doing."""
         if not self.active:

@@ -187,7 +187,7 @@ class MemoryQueue:
         """A new delivery."""
         self.entries[entry.delivery.sequence] = entry
         lane = self.lane_of(entry)
-        lane.enqueue(entry, ordered=lane.subscription.ordered)
+        lane.enqueue(entry, ordered=lane.subscription.in_order)
 
     def forget(self, entry: Entry) -> None:
         """Drop a delivery that is not open, or whose subscription is gone."""
@@ -313,7 +313,7 @@ class MemoryQueue:
         if was_open:
             lane.line_up(entry)
         else:
-            lane.enqueue(entry, ordered=lane.subscription.ordered)
+            lane.enqueue(entry, ordered=lane.subscription.in_order)
 
     def next_due(self, now: float) -> float | None:
         """See `DeliveryQueue.next_due`."""

@@ -76,7 +76,7 @@ class EventStoreModel:
         assert [each.subscription_id for each in made] == targets
         for each in made:
             assert all(each.sequence > known.now.sequence for known in self.deliveries)
-            known = Known(each, self.endpoints[each.subscription_id].subscription.ordered)
+            known = Known(each, self.endpoints[each.subscription_id].subscription.in_order)
             blocked = known.ordered and bool(list(self._open_of_key(known)))
             assert each == Delivery(
                 each.id,
@@ -207,7 +207,7 @@ class EventStoreModel:
         """A delivery was asked for by hand."""
         again = replace(known.now, due=0.0, tries=0, cause=cause, updated_at=now)
         if not known.now.state.open:
-            known.ordered = self.endpoints[known.now.subscription_id].subscription.ordered
+            known.ordered = self.endpoints[known.now.subscription_id].subscription.in_order
             blocked = known.ordered and bool(list(self._open_of_key(known)))
             again = replace(again, state=PENDING, blocked=blocked)
         known.now = again
@@ -236,8 +236,8 @@ class EventStoreModel:
         found = []
         for key, endpoint in sorted(self.endpoints.items()):
             mine = [known.now for known in self.deliveries if known.now.subscription_id == key]
-            counts = [sum(each.state is state for each in mine) for state in (PENDING, CLAIMED, DEAD)]
+            waiting, claimed, dead = (sum(each.state is state for each in mine) for state in (PENDING, CLAIMED, DEAD))
             oldest = min((each for each in mine if each.state.open), key=lambda each: each.sequence, default=None)
             at = None if oldest is None else oldest.created_at
-            found.append(Backlog(key, *counts, at, endpoint.failures, endpoint.failing_since))
+            found.append(Backlog(key, waiting, claimed, dead, at, endpoint.failures, endpoint.failing_since))
         return found

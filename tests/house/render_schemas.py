@@ -131,7 +131,7 @@ def asyncapi():
         "healthReply": message("healthReply", "application/json", schema("health-reply"), "200: yes."),
     }
     events = {}
-    for kind in CATALOGUE.values() if isinstance(CATALOGUE, dict) else CATALOGUE:
+    for kind in CATALOGUE.values():
         payload = schema("notification")
         payload["properties"] = {**payload["properties"], "type": {"const": kind.name}, "data": dict(kind.schema)}
         events[kind.name] = message(kind.name, "application/json", payload, kind.description) | {
