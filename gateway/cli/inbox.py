@@ -24,7 +24,7 @@ _DB = click.option(
 )
 
 
-@click.group(cls=ControlGroup)
+@click.group(cls=ControlGroup, epilog=examples("gateway inbox list --db inbox.db", "gateway inbox replay --failed"))
 def inbox() -> None:
     """See and replay the notifications that an inbox has taken in.
 

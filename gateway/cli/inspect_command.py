@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import signal
@@ -57,6 +56,8 @@ def inspect(
     (where a secret is given, also by the variable HOOK_SECRET), and its timing. Answers 204 unless told otherwise, and
     OPTIONS as the ownership handshake wants it. Nothing is kept on disk. Ctrl-C ends it.
     """
+    import asyncio
+
     from gateway.cli.inspector.app import Answering
     from gateway.config.values import parse_address
 
@@ -93,6 +94,7 @@ def _read(file: Path) -> bytes:
 
 
 async def _serve(answering: Answering, host: str, port: int, *, as_json: bool) -> None:
+    import asyncio
     import json
 
     from aiohttp import web

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -83,6 +82,8 @@ def verify(
     input, many at once. Says for each check what must hold, what was seen and how to mend it. The hook is called
     for real, so use one that is meant for trying out. Exit code 0 if nothing failed, 1 otherwise.
     """
+    import asyncio
+
     if listed:
         _list(as_json=session.as_json)
         return
