@@ -16,6 +16,7 @@ from benchmarks.one_hook import one_hook
 from benchmarks.relay import relay
 from benchmarks.report import RESULTS, machine_facts
 from benchmarks.rows import rows
+from benchmarks.scope import scope
 
 BENCHMARKS = {
     "no-hook": no_hook,
@@ -27,6 +28,7 @@ BENCHMARKS = {
     "coalesce": coalesce,
     "cache": cache,
     "relay": relay,
+    "scope": scope,
 }
 
 

@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "which", ["no-hook", "one-hook", "lookup", "hung-hook", "rows", "coalesce", "cache", "relay", "events-store"]
+    "which",
+    ["no-hook", "one-hook", "lookup", "hung-hook", "rows", "coalesce", "cache", "relay", "events-store", "scope"],
 )
 def test_a_quick_run_writes_a_table_with_machine_facts_and_what_was_not_measured(which, tmp_path):
     done = subprocess.run(

@@ -1,5 +1,6 @@
 """The code of the how-to pages works as it stands there."""
 
+import json
 import re
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from gateway import HookDraft, IntegrationDraft, Settings, open_gateway
 from gateway.config import load_settings
 from gateway.model import Query, Reason, Result, Status
+from gateway.pipeline.scope import Scope
 from gateway.testing.hook_server import HookServer
 from gateway.wire.cel import MAX_COST, compile_condition
 from gateway.wire.cel_cost import Extent
@@ -139,3 +141,10 @@ def test_the_conditions_of_the_page_on_them_compile_and_are_allowed_for_large_re
             compile_condition(source).cost({"query": Extent(1_000, 100), "result": Extent(256 * 1024, 20_000)})
             < MAX_COST
         ), source
+
+
+def test_the_envelope_of_the_how_to_on_scope_sends_what_stands_there():
+    whole, sent = blocks("limit-what-a-hook-sees-and-changes.md", "json")
+    projected = Scope(["/rows/*/price", "/currency"], None).project(Result(whole.encode())).result
+    assert json.loads(projected.body) == json.loads(sent)
+    assert b"10.50" in projected.body

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,11 @@ import pytest
 from gateway import Envelope, FailurePolicy, HookDraft, HookFailed, IntegrationDraft, Query, Result
 from gateway import Settings as GatewaySettings
 from gateway.model import Delivery, Granularity, OnViolation, RowCount
+from gateway.pipeline import HookGuard
 from gateway.runtime import Gateway, open_gateway
 from gateway.testing.hook_server import HookServer, Reply
+from gateway.wire.cloudevents import QueryEvent
+from gateway.wire.reply import JsonPatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -280,3 +284,46 @@ async def test_large_results_are_projected_and_merged_beside_the_loop_and_in_tim
     assert outcome.status == "applied"
     assert after.value == {"rows": [{**row, "price": 99.9} for row in rows]} == again.value
     assert outcome.bytes_out < len(body) / 2
+
+
+class LongPatches:
+    """A caller whose hook answers with many operations, and that notes on which thread they are applied."""
+
+    def __init__(self, count: int) -> None:
+        self._answer = JsonPatch([{"op": "add", "path": "/a", "value": n} for n in range(count)])
+        self.may_end = threading.Event()
+        self.thread = 0
+
+    async def call(self, *_: Any) -> JsonPatch:
+        return self._answer
+
+    def apply(self, _answer: Any, _result: Result) -> Result:
+        self.thread = threading.get_ident()
+        self.may_end.wait()
+        return Result(b"{}")
+
+
+async def guarded(place: Place, caller: LongPatches, **fields: Any):
+    await place.hook(**fields)
+    hook = place.gateway.registry.snapshot.get(place.hook_id)
+    deadline = asyncio.get_running_loop().time() + 5
+    _, outcome, _ = await HookGuard(caller).run(hook, QUERY, QueryEvent(QUERY, "/"), Result(b"{}"), deadline)
+    return outcome
+
+
+@pytest.mark.parametrize(("count", "beside"), [(100, False), (101, True), (10_000, True)])
+async def test_a_patch_with_many_operations_is_applied_beside_the_loop(place: Place, count, beside) -> None:
+    caller = LongPatches(count)
+    caller.may_end.set()
+    outcome = await guarded(place, caller)
+    assert outcome.status == "applied"
+    assert (caller.thread != threading.get_ident()) == beside
+
+
+async def test_a_patch_that_takes_longer_than_there_is_time_is_too_late(place: Place) -> None:
+    caller = LongPatches(10_000)
+    try:
+        outcome = await guarded(place, caller, timeout_ms=20)
+    finally:
+        caller.may_end.set()
+    assert (outcome.status, outcome.reason, outcome.changed) == ("failed", "timeout", False)

@@ -65,10 +65,11 @@ OBJECT_ROWS = st.lists(
 )
 FULL_ROWS = st.lists(st.fixed_dictionaries(dict.fromkeys(ROW_NAMES, SCALARS)), min_size=1, max_size=4)
 ARRAY_ROWS = st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(SCALARS, min_size=n, max_size=n), max_size=4))
+WORDY_ROWS = st.lists(st.lists(STRINGS | SCALARS, min_size=3, max_size=3), min_size=1, max_size=4)
 PLAIN_ROWS = st.lists(st.lists(NUMBERS.map(Num) | st.just("x"), min_size=3, max_size=3), min_size=1, max_size=4)
 ODD_ROWS = st.lists(CELLS | st.lists(CELLS, max_size=3), max_size=4)
 TABLES = st.fixed_dictionaries(
-    {"rows": FULL_ROWS | PLAIN_ROWS | OBJECT_ROWS | ARRAY_ROWS | ODD_ROWS},
+    {"rows": FULL_ROWS | PLAIN_ROWS | WORDY_ROWS | OBJECT_ROWS | ARRAY_ROWS | ODD_ROWS},
     optional={"columns": st.lists(STRINGS, max_size=3), "meta": TREES, "price": SCALARS},
 )
 POINTERS = st.lists(st.sampled_from(["a", "b", "0", "1", "*", "a~1b", "~2"]), max_size=3).map(
