@@ -28,6 +28,7 @@ from gateway.cli.relay import relay
 from gateway.cli.replay import replay
 from gateway.cli.serve import serve
 from gateway.cli.subscriptions import subscriptions
+from gateway.cli.trigger import trigger
 from gateway.cli.verify import verify
 from gateway.errors import ConfigError, GatewayError, StoreSealed
 
@@ -66,6 +67,7 @@ for command in (
     verify,
     inspect,
     replay,
+    trigger,
     audit,
     inbox,
     config,
