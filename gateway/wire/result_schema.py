@@ -8,6 +8,8 @@ from typing import Final
 
 import jsonschema_rs
 
+from gateway.wire.schema_weight import TooHeavy, check_weight
+
 MAX_SCHEMA: Final = 65_536
 """The longest text of a schema, in characters."""
 
@@ -25,7 +27,8 @@ def compile_schema(text: str) -> jsonschema_rs.Draft202012Validator:
     """The validator for the schema with this JSON text.
 
     A `$ref` reaches what is in the schema itself, and nothing else: no network, no file. Regular expressions are those
-    that take time in proportion to the text (no look-around, no back references). Raises `SchemaError`.
+    that take time in proportion to the text (no look-around, no back references). How long a check may take is bounded
+    by `gateway.wire.schema_weight`. Raises `SchemaError`.
     """
     if len(text) > MAX_SCHEMA:
         raise SchemaError(f"is {len(text)} characters long; at most {MAX_SCHEMA} are allowed")
@@ -36,9 +39,14 @@ def compile_schema(text: str) -> jsonschema_rs.Draft202012Validator:
     if not isinstance(schema, dict):
         raise SchemaError("must be an object: a JSON Schema, draft 2020-12")
     try:
-        return jsonschema_rs.Draft202012Validator(schema, offline=True, pattern_options=jsonschema_rs.RegexOptions())
+        made = jsonschema_rs.Draft202012Validator(schema, offline=True, pattern_options=jsonschema_rs.RegexOptions())
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as e:
         why = getattr(e, "message", None) or str(e).partition("\n")[0]
         path = getattr(e, "instance_path", [])
         pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
         raise SchemaError(f"is no JSON Schema (draft 2020-12): {why[:300]}", pointer) from None
+    try:
+        check_weight(schema)
+    except TooHeavy as e:
+        raise SchemaError(str(e), e.pointer) from None
+    return made
