@@ -48,6 +48,7 @@ from gateway.pipeline import (
     ShadowSettings,
     Traces,
 )
+from gateway.pipeline.listening import Listeners, ListeningTransport
 from gateway.registry import HealthMonitor, HealthSettings, OwnershipCheck, Registry, RegistryRules, WaivedOwnership
 from gateway.registry.notes import AuditNotes
 from gateway.relay import AuditTail, Publisher, Relay, Transients, new_publisher, relaying
@@ -177,7 +178,8 @@ async def open_gateway(
             load_of=protections.load_of, total=lambda: (protections.total.in_use, protections.total.waiting)
         )
         journal = Journal(_journal(settings), now)
-        caller = HookCaller(transport, call_settings, now)
+        listeners = Listeners(clock, now)
+        caller = HookCaller(ListeningTransport(transport, listeners), call_settings, now)
         guarded = HookGuard(caller, protections, gone=registry.report_gone, watcher=journal)
         sending = _sending(settings, guarded, caller)
         metrics.watch_reuse(sending.figures)
@@ -215,6 +217,7 @@ async def open_gateway(
             ),
             Replays(caller, guard, chain_settings, redaction, registry.present),
             redaction,
+            listeners,
         )
         tail = AuditTail(registry, events, publisher, metrics.relay.store_answered)
         await tail.begin()

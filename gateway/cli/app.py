@@ -23,6 +23,7 @@ from gateway.cli.hooks import hooks
 from gateway.cli.inbox import inbox
 from gateway.cli.inspect_command import inspect
 from gateway.cli.integrations import integrations
+from gateway.cli.listen import listen
 from gateway.cli.options import ControlGroup, Session, examples
 from gateway.cli.relay import relay
 from gateway.cli.replay import replay
@@ -66,6 +67,7 @@ for command in (
     events,
     verify,
     inspect,
+    listen,
     replay,
     trigger,
     audit,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from gateway.pipeline.listening import Listeners
 
 if TYPE_CHECKING:
     from gateway.pipeline.explain import Explainer
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 class Insight:
     """The journal of calls, the traces of queries, the explainer, the trials of hooks, the replays of recorded calls.
 
-    `redaction` is what holds for whatever is shown of bodies.
+    `redaction` is what holds for whatever is shown of bodies; `listeners` take calls where they can only call out.
     """
 
     journal: Journal
@@ -27,3 +29,4 @@ class Insight:
     trials: HookTrials
     replays: Replays
     redaction: Redaction
+    listeners: Listeners = field(default_factory=Listeners)

@@ -21,6 +21,7 @@ from gateway.service.routes.deliveries import DeliveryRoutes
 from gateway.service.routes.events import EventRoutes
 from gateway.service.routes.hooks import HookRoutes
 from gateway.service.routes.integrations import IntegrationRoutes
+from gateway.service.routes.listening import ListeningRoutes
 from gateway.service.routes.meta import MetaRoutes
 from gateway.service.routes.purge import PurgeRoutes
 from gateway.service.routes.query import QueryRoutes
@@ -54,7 +55,7 @@ _TAGS: Final = {
     "integrations": "Tier one: integration servers, by the operator.",
     "hooks": "Tier two: their webhooks, by the integration servers themselves.",
     "events": "Subscribing to events, publishing them, seeing and repeating their deliveries.",
-    "development": "Writing hooks: recorded calls, sent again.",
+    "development": "Writing hooks: recorded calls, sent again; calls brought to one's own machine.",
     "audit": "Who changed what.",
     "queries": "Running queries, and asking what they would meet.",
     "gateway": "The gateway itself.",
@@ -151,6 +152,7 @@ def control_operations(
         operations += BreakerRoutes(registry, breakers).operations()
     if insight is not None:
         operations += [*WhyRoutes(registry, insight).operations(), *CallRoutes(registry, insight).operations()]
+        operations += ListeningRoutes(registry, insight.listeners).operations()
     if desk is not None:
         operations += SubscriptionRoutes(registry, desk.subscriptions).operations()
         operations += EventRoutes(registry, desk.events).operations()

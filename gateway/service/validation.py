@@ -123,6 +123,8 @@ def _unknown(model: type[BaseModel], loc: tuple[str | int, ...]) -> str:
 
 def _model_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel]:
     for part in loc:
+        if isinstance(part, int) and not issubclass(model, RootModel):
+            continue  # the place in a list, whose items the member before it has led to
         name = "root" if issubclass(model, RootModel) else str(part)
         model = _model_in(model.model_fields[name].annotation) or model
     return model

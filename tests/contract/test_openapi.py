@@ -201,7 +201,7 @@ def test_the_calls_of_the_contract_are_there_and_no_others():
         "GET /v1/hooks/{hook_id}/breaker", "POST /v1/hooks/{hook_id}/breaker/reset",
         "POST /v1/hooks/{hook_id}/purge",
         "GET /v1/hooks/{hook_id}/outcomes", "POST /v1/hooks/{hook_id}/test",
-            "GET /v1/calls/{call_id}", "POST /v1/calls/{call_id}/replay",
+            "GET /v1/calls/{call_id}", "POST /v1/calls/{call_id}/replay", "POST /v1/hooks/{hook_id}/listen",
         "POST /v1/hooks/{hook_id}/promote",
         "POST /v1/explain", "GET /v1/traces/{trace_id}",
         "POST /v1/subscriptions", "GET /v1/subscriptions", "GET /v1/subscriptions/{subscription_id}",

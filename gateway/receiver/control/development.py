@@ -4,9 +4,28 @@
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from gateway.receiver.control.exchange import Operation
+
+
+class ListenedReply(TypedDict):
+    """How the listener's own server answered a call."""
+
+    id: str
+    status: int
+    headers: NotRequired[list[list[str]]]
+    body: NotRequired[str]
+
+
+class ToListen(TypedDict):
+    """The next question of a listener, with its replies to calls that it got before."""
+
+    listener: NotRequired[str | None]
+    mode: NotRequired[Literal["live", "shadow", "replayed"]]
+    wait_seconds: NotRequired[float]
+    replies: NotRequired[list[ListenedReply]]
+    end: NotRequired[bool]
 
 
 class ToReplay(TypedDict):
@@ -18,3 +37,4 @@ class ToReplay(TypedDict):
 
 READ_CALL = Operation("readCall", "GET", "/v1/calls/{call_id}")
 REPLAY_CALL = Operation("replayCall", "POST", "/v1/calls/{call_id}/replay")
+LISTEN_TO_HOOK = Operation("listenToHook", "POST", "/v1/hooks/{hook_id}/listen")

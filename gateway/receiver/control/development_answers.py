@@ -10,6 +10,26 @@ if TYPE_CHECKING:
     from gateway.receiver.control.hooks_answers import DiffView, OutcomeView, ReplyView, RequestView
 
 
+class ListenedCallView(TypedDict):
+    """One call for the listener."""
+
+    id: str
+    at: str
+    url: str
+    headers: list[list[str]]
+    body: str
+    timeout_ms: int
+    answers: bool
+
+
+class ListenedView(TypedDict):
+    """What has come for a listener."""
+
+    listener: str
+    calls: list[ListenedCallView]
+    late: list[str]
+
+
 class ReplayView(TypedDict):
     """What became of a call that was sent again."""
 

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from gateway.receiver.control.development import READ_CALL, REPLAY_CALL
+from gateway.receiver.control.development import LISTEN_TO_HOOK, READ_CALL, REPLAY_CALL
 from gateway.receiver.control.exchange import Asked
 from gateway.receiver.control.sync_calls import SyncCalls
 
 if TYPE_CHECKING:
-    from gateway.receiver.control.development import ToReplay
-    from gateway.receiver.control.development_answers import ReplayView
+    from gateway.receiver.control.development import ToListen, ToReplay
+    from gateway.receiver.control.development_answers import ListenedView, ReplayView
     from gateway.receiver.control.hooks_answers import EntryView
 
 
@@ -39,5 +39,22 @@ class SyncDevelopmentCalls(SyncCalls):
             self._call(
                 REPLAY_CALL,
                 Asked({"call_id": call_id}, query={"integration": integration}, body={} if body is None else body),
+            ),
+        )
+
+    def listen_to_hook(
+        self, hook_id: str, body: ToListen | None = None, *, integration: str | None = None
+    ) -> ListenedView:
+        """Take a hook's calls, and answer.
+
+        Integration, or an operator on its behalf with `?integration=`. By long polling. One listener at a time has
+        a hook's calls; one that has not asked for 15 s is forgotten. Each process of a gateway has listeners of its
+        own.
+        """
+        return cast(
+            "ListenedView",
+            self._call(
+                LISTEN_TO_HOOK,
+                Asked({"hook_id": hook_id}, query={"integration": integration}, body={} if body is None else body),
             ),
         )

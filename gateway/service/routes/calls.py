@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import Conflict, NotFound
+from gateway.pipeline.listening import REPLAYED
 from gateway.pipeline.replay import Recorded, below
 from gateway.service.auth import Access
 from gateway.service.endpoint import Answer, Call, Operation, Out
@@ -78,7 +79,11 @@ class CallRoutes:
                 raise Refused(403, "Only the operator may send a call anywhere but below the integration's base_url.")
             bound = replace(bound, endpoint=endpoint)
         recorded = replace(recorded, query=replace(recorded.query, depth=depth_of(call.headers.get(DEPTH))))
-        replayed = await replays.run(bound, recorded)
+        token = REPLAYED.set(True)
+        try:
+            replayed = await replays.run(bound, recorded)
+        finally:
+            REPLAYED.reset(token)
         return Answer(ReplayView.of(call_id, replayed, reply_of(recorded.reply)))
 
     def _entry(self, call_id: str, owner: str | None) -> Entry:
