@@ -15,6 +15,7 @@ OTHERS = {
     "service/proxy/app.py": "makes the session of the proxy",
     "service/proxy/forwarding.py": "the upstream that the operator configured",
     "cli/client.py": "the control API, from the command line",
+    "cli/listen.py": "the server on the user's own machine that calls are brought to",
     "receiver/control/sync_calls.py": "the control API, from an integration server",
     "receiver/control/async_calls.py": "the control API, from an integration server in an event loop",
     "cli/demo/run.py": "the demo's own servers on loopback",
