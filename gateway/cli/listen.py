@@ -102,7 +102,7 @@ class _Listening:
                     except Unreachable as error:
                         click.echo(f"{error.message} Trying again in {pause:g} s.", err=True)
                         time.sleep(pause)
-                        pause, self._listener = min(pause * 2, _LONGEST_PAUSE_SECONDS), None
+                        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
                         continue
                     self._listener = answer["listener"]
                     for call in answer["calls"]:
