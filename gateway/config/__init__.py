@@ -13,6 +13,7 @@ from gateway.config.keys import ENV_PREFIX, SettingDescription, describe
 from gateway.config.loading import load_settings
 from gateway.config.relay import RelaySettings
 from gateway.config.routes import RouteSettings, Selector
+from gateway.config.server import ServerSettings
 from gateway.config.settings import (
     CallSettings,
     ControlSettings,
@@ -38,6 +39,7 @@ __all__ = [
     "RolloutSettings",
     "RouteSettings",
     "Selector",
+    "ServerSettings",
     "SettingDescription",
     "Settings",
     "StoreSettings",

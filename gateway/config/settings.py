@@ -14,6 +14,7 @@ from gateway.config.insight import JournalSettings, RolloutSettings
 from gateway.config.kinds import FROZEN, Count, ListenAddress, Switch
 from gateway.config.relay import RelaySettings
 from gateway.config.routes import RouteSettings
+from gateway.config.server import ServerSettings
 from gateway.config.values import Address, parse_allowed, parse_operator_key, parse_port, parse_url
 from gateway.stores.opening import parse_store_url
 from gateway.stores.sealing import parse_encryption_key
@@ -304,6 +305,7 @@ class Settings(BaseSettings):
         default=None,
         description="The query API behind the gateway: shorthand for one route that matches everything.",
     )
+    server: ServerSettings = ServerSettings()
     control: ControlSettings = ControlSettings()
     store: StoreSettings = StoreSettings()
     calls: CallSettings = CallSettings()
