@@ -22,7 +22,7 @@ from gateway.config.settings import (
     Settings,
     StoreSettings,
 )
-from gateway.config.values import Address
+from gateway.config.values import Address, UnixAddress
 
 __all__ = [
     "ENV_PREFIX",
@@ -43,6 +43,7 @@ __all__ = [
     "SettingDescription",
     "Settings",
     "StoreSettings",
+    "UnixAddress",
     "describe",
     "encryption_keys",
     "load_settings",

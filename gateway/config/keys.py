@@ -86,7 +86,7 @@ def _kind_and_words(annotation: Any) -> tuple[Kind, str]:
     words: dict[Any, tuple[Kind, str]] = {
         int: ("number", "whole number"),
         bool: ("switch", "true | false"),
-        Address: ("text", "host:port"),
+        Address: ("text", "host:port, unix:/path"),
         Path: ("text", "path"),
     }
     return words.get(annotation, ("text", "text"))

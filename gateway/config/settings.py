@@ -15,7 +15,7 @@ from gateway.config.kinds import FROZEN, Count, ListenAddress, Switch
 from gateway.config.relay import RelaySettings
 from gateway.config.routes import RouteSettings
 from gateway.config.server import ServerSettings
-from gateway.config.values import Address, parse_allowed, parse_operator_key, parse_port, parse_url
+from gateway.config.values import Address, UnixAddress, parse_allowed, parse_operator_key, parse_port, parse_url
 from gateway.stores.opening import parse_store_url
 from gateway.stores.sealing import parse_encryption_key
 
@@ -48,7 +48,7 @@ class ControlSettings(BaseModel):
 
     listen: ListenAddress = Field(
         default=Address("127.0.0.1", 8081),
-        description="Where the control API, /metrics and the health checks listen.",
+        description="Where the control API, /metrics and the health checks listen: as for the gateway.",
     )
     operator_keys: tuple[OperatorKey, ...] = Field(
         default=(),
@@ -299,7 +299,8 @@ class Settings(BaseSettings):
 
     listen: ListenAddress = Field(
         default=Address("127.0.0.1", 8080),
-        description="Where the standalone gateway listens.",
+        description="Where the standalone gateway listens: `host:port`, `[v6]:port`, or the path of a Unix socket. "
+        "`[::]` takes IPv4 as well.",
     )
     upstream: Url | None = Field(
         default=None,
@@ -340,8 +341,9 @@ class Settings(BaseSettings):
             raise ValueError(
                 "`upstream` is shorthand for one route, so it cannot stand beside `routes`: remove one of them"
             )
-        if self.listen.port != 0 and self.listen == self.control.listen:
-            raise ValueError("`listen` and `control.listen` are the same address: give one of them another port")
+        if self.listen == self.control.listen and (isinstance(self.listen, UnixAddress) or self.listen.port != 0):
+            other = "path" if isinstance(self.listen, UnixAddress) else "port"
+            raise ValueError(f"`listen` and `control.listen` are the same address: give one of them another {other}")
         return self
 
     def effective_routes(self) -> tuple[RouteSettings, ...]:

@@ -6,6 +6,7 @@ The text of the error completes the sentence "calls.allow[0] …" and never hold
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,7 @@ _TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 9110, section 11.2:
 _METHOD: Final = re.compile(r"[A-Z][A-Z-]{0,31}")
 _POINTER: Final = re.compile(r"(?:/(?:[^~/]|~[01])*)*")  # RFC 6901
 MIN_KEY_LENGTH: Final = 16
+MAX_SOCKET_PATH: Final = 107  # sockaddr_un holds 108 bytes, the last one a NUL (unix(7))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,43 @@ class Address:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A Unix domain socket to listen on: an absolute path."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Only this machine can reach it."""
+        return True
+
+
+def parse_listen_address(text: str) -> Address | UnixAddress:
+    """`host:port`, `[v6]:port`, or `unix:/path`."""
+    return parse_unix_address(text) if text.startswith("unix:") else parse_address(text)
+
+
+def parse_unix_address(text: str) -> UnixAddress:
+    """`unix:` and an absolute path that fits into a socket's address."""
+    path = text.removeprefix("unix:")
+    if not path.startswith("/") or path.startswith("//") or path.endswith("/"):
+        raise ValueError(
+            'must have an absolute path behind "unix:", such as "unix:/run/query-hook-gateway/gateway.sock"'
+        )
+    if not path.isprintable():
+        raise ValueError('must have a path of printable characters behind "unix:"')
+    if (length := len(os.fsencode(path))) > MAX_SOCKET_PATH:
+        raise ValueError(
+            f"has a path of {length} bytes, but the path of a Unix socket has at most {MAX_SOCKET_PATH}: "
+            "choose a shorter one"
+        )
+    return UnixAddress(path)
 
 
 def parse_address(text: str) -> Address:

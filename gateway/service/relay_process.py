@@ -11,7 +11,8 @@ from aiohttp import web
 from gateway.errors import StoreError
 from gateway.observe.metrics import CONTENT_TYPE
 from gateway.runtime_relay import open_relay
-from gateway.service.serving import site, stop_on_signals
+from gateway.service.serving import stop_on_signals
+from gateway.service.site import site
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import signal
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp import web
 
-from gateway.errors import ListenFailed
 from gateway.runtime import open_gateway
 from gateway.service.control import control_app
 from gateway.service.data_source import HttpDataSource
-from gateway.service.http_log import HttpLog
 from gateway.service.operator_keys import operator_keys
-from gateway.service.proxy import Route, Take, proxy_app
+from gateway.service.queries import serving_queries
+from gateway.service.site import serve_sockets
+from gateway.service.sockets import Listener, bound, listener_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
-    from gateway.config import Address, RouteSettings, Selector, Settings
-    from gateway.model import Query
+    from gateway.config import Settings
     from gateway.pipeline import QueryPipeline
     from gateway.runtime import Gateway
-
-SHUTDOWN_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +42,19 @@ class Listening:
     operator_key_file: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Where the control API listens and, if there is any upstream, the standalone gateway."""
+
+    control: Listener
+    queries: Listener | None
+
+    @property
+    def gateway_url(self) -> str | None:
+        """The URL of the standalone gateway, if it is served."""
+        return None if self.queries is None else self.queries.url
+
+
 async def serve(
     settings: Settings,
     *,
@@ -59,12 +67,15 @@ async def serve(
     Raises `StoreError`, `ConfigError` and `ListenFailed`.
     """
     stop = stop or asyncio.Event()
-    keys, new_key, key_file = operator_keys(settings)
     async with AsyncExitStack() as stack:
+        where = stack.enter_context(listeners_of(settings))
+        keys, new_key, key_file = operator_keys(settings)
         gateway = await stack.enter_async_context(open_gateway(settings))
-        control_url, gateway_url = await stack.enter_async_context(listening(gateway, keys))
+        await stack.enter_async_context(serving_control(gateway, keys, where.control))
+        if where.queries is not None:
+            await stack.enter_async_context(serving_queries(gateway, where.queries.sockets))
         stop_on_signals(stop, stack)
-        announce(Listening(control_url, gateway_url, new_key, key_file))
+        announce(Listening(where.control.url, where.gateway_url, new_key, key_file))
         await stop.wait()
 
 
@@ -82,6 +93,28 @@ def stop_on_signals(stop: asyncio.Event, stack: AsyncExitStack) -> None:
 @asynccontextmanager
 async def listening(gateway: Gateway, keys: Sequence[str]) -> AsyncIterator[tuple[str, str | None]]:
     """Serve `gateway` until the context ends; yields the URLs of the control API and of the standalone gateway."""
+    async with AsyncExitStack() as stack:
+        where = stack.enter_context(listeners_of(gateway.settings))
+        await stack.enter_async_context(serving_control(gateway, keys, where.control))
+        if where.queries is not None:
+            await stack.enter_async_context(serving_queries(gateway, where.queries.sockets))
+        yield where.control.url, where.gateway_url
+
+
+@contextmanager
+def listeners_of(settings: Settings) -> Iterator[Listeners]:
+    """The sockets that the settings want, bound and listening, until the context ends. Raises `ListenFailed`."""
+    with ExitStack() as stack:
+        control = stack.enter_context(bound(settings.control.listen, "control.listen"))
+        queries = None
+        if settings.effective_routes():
+            queries = listener_of(stack.enter_context(bound(settings.listen, "listen")), "listen", "http")
+        yield Listeners(listener_of(control, "control.listen", "http"), queries)
+
+
+@asynccontextmanager
+async def serving_control(gateway: Gateway, keys: Sequence[str], listener: Listener) -> AsyncIterator[None]:
+    """Serve the control API of `gateway` until the context ends. `keys` are the operators'."""
     settings = gateway.settings
     async with AsyncExitStack() as stack:
         pipeline: QueryPipeline | None = None
@@ -90,7 +123,7 @@ async def listening(gateway: Gateway, keys: Sequence[str]) -> AsyncIterator[tupl
                 aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
             )
             pipeline = gateway.pipeline(HttpDataSource(session, settings.data_source.url))
-        control = control_app(
+        app = control_app(
             gateway.registry,
             operator_keys=keys,
             metrics=gateway.metrics,
@@ -105,74 +138,11 @@ async def listening(gateway: Gateway, keys: Sequence[str]) -> AsyncIterator[tupl
             max_failed_auth=settings.control.max_failed_auth,
             failed_auth_window_seconds=settings.control.failed_auth_window_seconds,
         )
-        control_url = await stack.enter_async_context(site(control, settings.control.listen, "control.listen"))
         gateway.debug.accept(keys)
-        gateway_url = None
-        if routes := settings.effective_routes():
-            app = proxy_app(
-                gateway.chain,
-                [_route(route) for route in routes],
-                max_result_bytes=settings.calls.max_result_bytes,
-                is_wanted=lambda query: bool(_selected(gateway, query)),
-                debug=gateway.debug,
-            )
-
-            async def count(_request: web.Request, response: web.StreamResponse) -> None:
-                gateway.metrics.http_request("gateway", response.status)
-
-            app.on_response_prepare.append(count)
-            gateway_url = await stack.enter_async_context(site(app, settings.listen, "listen"))
-        yield control_url, gateway_url
+        await stack.enter_async_context(serve_sockets(app, listener.sockets))
+        yield
 
 
 async def _ready(gateway: Gateway) -> None:
     await gateway.registry.ping()
     await gateway.events.ping()
-
-
-def _selected(gateway: Gateway, query: Query) -> Sequence[object]:
-    return gateway.registry.snapshot.select(query.type, query.capability, query.tenant)
-
-
-@asynccontextmanager
-async def site(app: web.Application, address: Address, setting: str) -> AsyncIterator[str]:
-    """Serve `app` on `address`; yields its URL. Raises `ListenFailed`, which names `setting`."""
-    runner = web.AppRunner(
-        app, access_log=None, logger=HttpLog(), shutdown_timeout=SHUTDOWN_SECONDS, handle_signals=False
-    )
-    await runner.setup()
-    try:
-        listener = web.TCPSite(runner, address.host, address.port)
-        try:
-            await listener.start()
-        except OSError as e:
-            why = (
-                "another program listens there already"
-                if e.errno == errno.EADDRINUSE
-                else (e.strerror or type(e).__name__)
-            )
-            msg = f"Cannot listen on {address}: {why}. Choose another address with the setting {setting}."
-            raise ListenFailed(msg) from None
-        host, port = runner.addresses[0][:2]
-        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    finally:
-        await runner.cleanup()
-
-
-def _route(settings: RouteSettings) -> Route:
-    return Route(
-        path=settings.path,
-        upstream=settings.upstream,
-        methods=frozenset(settings.methods),
-        type=_take(settings.type),
-        capability=_take(settings.capability) if settings.capability else None,
-        tenant=_take(settings.tenant) if settings.tenant else None,
-        params=_take(settings.params) if settings.params else None,
-        result_at=settings.result_at,
-    )
-
-
-def _take(selector: Selector) -> Take:
-    kind = selector.kind
-    assert kind is not None  # a Selector has exactly one
-    return Take(kind, getattr(selector, kind))

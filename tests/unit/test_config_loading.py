@@ -92,7 +92,7 @@ def test_the_environment_beats_the_file_and_a_flag_beats_both(toml):
     path = toml('listen = "127.0.0.1:1"\nupstream = "http://file"\n[calls]\ntimeout_ms = 1\nbudget_ms = 7')
     env = {"GATEWAY_LISTEN": "127.0.0.1:2", "GATEWAY_CALLS__TIMEOUT_MS": "2"}
     settings = load_settings(path, env, flags={"listen": "127.0.0.1:3", "upstream": None})
-    assert (settings.listen.port, settings.calls.timeout_ms, settings.calls.budget_ms) == (3, 2, 7)
+    assert (settings.listen, settings.calls.timeout_ms, settings.calls.budget_ms) == (Address("127.0.0.1", 3), 2, 7)
     assert settings.upstream == "http://file"
 
 
@@ -156,7 +156,7 @@ def test_variables_of_someone_else_are_left_alone():
 def test_constructing_settings_reads_no_variable(monkeypatch):
     monkeypatch.setenv("LISTEN", "127.0.0.1:1")
     monkeypatch.setenv("GATEWAY_LISTEN", "127.0.0.1:1")
-    assert Settings().listen.port == 8080
+    assert Settings().listen == Address("127.0.0.1", 8080)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from gateway.config.values import (
     Address,
+    UnixAddress,
     parse_address,
     parse_allowed,
     parse_header_name,
+    parse_listen_address,
     parse_method,
     parse_operator_key,
     parse_pointer,
@@ -56,6 +58,31 @@ def test_an_address_is_read_and_written_the_same(text, address, loopback):
 def test_what_is_no_address_is_refused(text):
     with pytest.raises(ValueError, match=r"must"):
         parse_address(text)
+
+
+def test_a_unix_socket_is_read_and_written_the_same_and_only_this_machine_reaches_it():
+    address = parse_listen_address("unix:/run/gateway/gateway.sock")
+    assert address == UnixAddress("/run/gateway/gateway.sock")
+    assert str(address) == "unix:/run/gateway/gateway.sock"
+    assert address.is_loopback
+    assert parse_listen_address("127.0.0.1:80") == Address("127.0.0.1", 80)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("unix:", "must have an absolute path"),
+        ("unix:gateway.sock", "must have an absolute path"),
+        ("unix:///run/gateway.sock", "must have an absolute path"),
+        ("unix:/run/", "must have an absolute path"),
+        ("unix:/run/a\0b", "printable"),
+        ("unix:/" + "a" * 107, "has a path of 108 bytes, but the path of a Unix socket has at most 107"),
+        ("unix:/" + "é" * 54, "has a path of 109 bytes"),
+    ],
+)
+def test_what_cannot_be_the_path_of_a_unix_socket_is_refused(text, why):
+    with pytest.raises(ValueError, match=why):
+        parse_listen_address(text)
 
 
 @pytest.mark.parametrize(
