@@ -17,11 +17,20 @@ RESULTS: Final = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """A further table of a report, below a heading of its own."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """One benchmark's result.
 
-    `columns` name the columns of `rows`. `how` says how it was measured, `aims` whether each aim was met,
-    `not_measured` what the figures say nothing about.
+    `columns` name the columns of `rows`; `tables` are further ones. `how` says how it was measured,
+    `aims` whether each aim was met, `not_measured` what the figures say nothing about.
     """
 
     name: str
@@ -32,12 +41,14 @@ class Report:
     aims: Sequence[str]
     not_measured: Sequence[str]
     more: Sequence[str] = ()
+    tables: Sequence[Table] = ()
 
     def markdown(self, machine: Sequence[str]) -> str:
         """The report as a Markdown page."""
         lines = [f"# {self.title}", "", self.how, ""]
-        lines += ["| " + " | ".join(self.columns) + " |", "|---" + "|---:" * (len(self.columns) - 1) + "|"]
-        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
+        lines += _table(self.columns, self.rows)
+        for table in self.tables:
+            lines += ["", f"## {table.title}", "", *_table(table.columns, table.rows)]
         sections = {
             "Aims": self.aims,
             "For comparison": self.more,
@@ -55,6 +66,11 @@ class Report:
         path = folder / f"{self.name}.md"
         path.write_text(self.markdown(machine))
         return path
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 1) + "|"]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
 def aim(found: str, value: float, most: float) -> str:
