@@ -6,66 +6,37 @@ import asyncio
 import sys
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.config import Settings, encryption_keys
 from gateway.errors import NotFound
-from gateway.model import CanaryBounds
 from gateway.observe.log import get_logger
 from gateway.observe.metrics import GatewayMetrics
-from gateway.observe.observer import Observers
 from gateway.pipeline import (
-    BreakerObservers,
-    CallSettings,
-    Canaries,
-    ChainSettings,
-    Coalescer,
-    CoalesceSettings,
-    DebugHeader,
     Explainer,
-    HookCaller,
-    HookChain,
-    HookGuard,
     HookTrials,
     HookTurn,
     Insight,
-    Journal,
-    JournalSettings,
-    Protections,
-    ProtectionSettings,
-    QueryPipeline,
     Replays,
-    Reuse,
-    ReuseSettings,
-    Rollout,
-    RowBatches,
-    RowsSettings,
-    Selection,
-    Sending,
-    Shadows,
-    ShadowSettings,
-    Traces,
 )
 from gateway.pipeline.listening import Listeners, ListeningTransport
 from gateway.registry import HealthMonitor, HealthSettings, OwnershipCheck, Registry, RegistryRules, WaivedOwnership
 from gateway.registry.notes import AuditNotes
 from gateway.relay import AuditTail, Publisher, Relay, Transients, new_publisher, relaying
 from gateway.relay.desk import Desk, new_desk
-from gateway.resilience.breaker import BreakerSettings
+from gateway.runtime_data_path import DataPath, data_path, sending
 from gateway.runtime_relay import event_store, notification_settings, way_out
 from gateway.stores import AuditRetention, open_store, parse_store_url
 from gateway.transport.address import AddressGuard
 from gateway.transport.client import HttpTransport
-from gateway.wire.redaction import Redaction
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from gateway.model.event import Event
-    from gateway.pipeline.query_pipeline import DataQuery, PostQuery, PreQuery
     from gateway.stores import EventStore, RegistryStore
     from gateway.transport.protocol import Transport
 
@@ -75,41 +46,21 @@ log = get_logger("store")
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
+class Gateway(DataPath):
     """An open gateway: the registry to change, the chain to run results through, the metrics to show.
 
-    `protections` are the breakers and bulkheads of its hooks; `health` watches over its integrations. `insight` is
-    what answers the question why, `canaries` tells who steps back from going live. `reuse` is the cache of the replies.
+    `health` watches over its integrations; `insight` is what answers the question why.
     `publisher` publishes events to whoever subscribed, `events` is where they last, and `relay` delivers them: `None`
-    if another process does. `debug` traces the queries of those who may ask for it. At the `desk`, subscriptions are
-    made and changed, and deliveries repeated.
+    if another process does. At the `desk`, subscriptions are made and changed, and deliveries repeated.
     """
 
-    settings: Settings
     registry: Registry
-    chain: HookChain
-    metrics: GatewayMetrics
-    transport: Transport
-    protections: Protections
     health: HealthMonitor
     insight: Insight
-    reuse: Reuse
-    canaries: Canaries
     events: EventStore
     publisher: Publisher
     relay: Relay | None
-    debug: DebugHeader
     desk: Desk
-
-    def pipeline(
-        self,
-        data_query: DataQuery,
-        *,
-        pre_query: Sequence[PreQuery] = (),
-        post_query: Sequence[PostQuery] = (),
-    ) -> QueryPipeline:
-        """A `QueryPipeline` over this gateway's chain."""
-        return QueryPipeline(self.chain, data_query, pre_query=pre_query, post_query=post_query)
 
 
 @asynccontextmanager
@@ -146,12 +97,6 @@ async def open_gateway(
         store = await stack.enter_async_context(_store(settings))
         registry = await stack.enter_async_context(Registry.open(store, rules, ownership, now=now))
         metrics = GatewayMetrics()
-        metrics.watch(
-            generation=lambda: registry.snapshot.generation,
-            hooks_enabled=lambda: registry.snapshot.enabled_count,
-            names_of=registry.names_of,
-        )
-        call_settings = CallSettings(max_reply_bytes=calls.max_reply_bytes, max_json_depth=calls.max_json_depth)
         events = await stack.enter_async_context(event_store(settings))
         notifying = notification_settings(settings)
         publisher = new_publisher(events, notifying, metrics.relay, may_know=partial(_may_know, registry), now=now)
@@ -168,55 +113,35 @@ async def open_gateway(
         transients = Transients(
             publisher, lambda hook_id: _integration_of(registry, hook_id), metrics.relay, clock=clock
         )
-        protections = Protections(
-            _protection(settings),
-            snapshot=lambda: registry.snapshot,
-            observer=BreakerObservers(metrics, transients),
-            clock=clock,
-        )
-        metrics.watch_protection(
-            load_of=protections.load_of, total=lambda: (protections.total.in_use, protections.total.waiting)
-        )
-        journal = Journal(_journal(settings), now)
         listeners = Listeners(clock, now)
-        caller = HookCaller(ListeningTransport(transport, listeners), call_settings, now)
-        guarded = HookGuard(caller, protections, gone=registry.report_gone, watcher=journal)
-        sending = _sending(settings, guarded, caller)
-        metrics.watch_reuse(sending.figures)
-        chain_settings = ChainSettings(
-            budget=calls.budget_ms / 1000,
-            max_depth=calls.max_depth,
-            max_result_bytes=calls.max_result_bytes,
-            source=calls.source,
+        path, steps = await stack.enter_async_context(
+            data_path(
+                settings,
+                registry,
+                transport,
+                ListeningTransport(transport, listeners),
+                metrics,
+                observers=[transients],
+                breakers=[transients],
+                now=now,
+            )
         )
-        selection = Selection(calls.max_condition_bytes)
-        observers = Observers(metrics, journal, transients)
-        redaction = Redaction(settings.journal.redact)
-        shadows = Shadows(_shadows(settings), redaction, metrics, journal)
-        await stack.enter_async_context(shadows.open())
-        metrics.watch_shadows(lambda: shadows.under_way)
-        window = float(settings.rollout.window_seconds)
-        bounds = CanaryBounds(failure_percent=settings.rollout.failure_percent, min_calls=settings.rollout.min_calls)
-        canaries = Canaries(registry.report_step_back, registry.present, protections.now, window=window, bounds=bounds)
-        canaries.tell(lambda hook, _: metrics.stepped_back(hook.integration, hook.name))
-        turn = HookTurn(guarded, selection, sending, Rollout(shadows, canaries))
-        chain = HookChain(registry.present, guarded, chain_settings, observers, turn=turn)
         monitor = HealthMonitor(registry, transport, _health(settings), metrics, now=now)
         health = await stack.enter_async_context(monitor.watching())
         insight = Insight(
-            journal,
-            Traces(settings.journal.max_traces, settings.journal.max_bytes, now),
-            Explainer(registry, protections, chain_settings, selection),
+            path.journal,
+            path.traces,
+            Explainer(registry, path.protections, steps.chain, steps.selection),
             HookTrials(
-                caller,
-                chain_settings,
-                redaction,
+                steps.caller,
+                steps.chain,
+                steps.redaction,
                 registry.present,
                 now,
-                turn=lambda guard: HookTurn(guard, selection, _sending(settings, guard, caller)),
+                turn=lambda guard: HookTurn(guard, steps.selection, sending(settings, guard, steps.caller)),
             ),
-            Replays(caller, guard, chain_settings, redaction, registry.present),
-            redaction,
+            Replays(steps.caller, guard, steps.chain, steps.redaction, registry.present),
+            steps.redaction,
             listeners,
         )
         tail = AuditTail(registry, events, publisher, metrics.relay.store_answered)
@@ -227,28 +152,15 @@ async def open_gateway(
         if settings.relay.enabled:
             out = await stack.enter_async_context(way_out(settings, transport if given else None, ssl_context))
             relay = await stack.enter_async_context(relaying(events, out, publisher, notifying, metrics.relay, now=now))
-        debug = DebugHeader(
-            insight.traces,
-            [key.get_secret_value() for key in (*settings.control.operator_keys, *settings.journal.debug_keys)],
-            max_wrong=settings.control.max_failed_auth,
-            window=float(settings.control.failed_auth_window_seconds),
-        )
+        parts = {each.name: getattr(path, each.name) for each in fields(path)}
         yield Gateway(
-            settings,
-            registry,
-            chain,
-            metrics,
-            transport,
-            protections,
-            health,
-            insight,
-            sending.reuse,
-            canaries,
-            events,
-            publisher,
-            relay,
-            debug,
-            desk,
+            **(parts | {"registry": registry}),
+            health=health,
+            insight=insight,
+            events=events,
+            publisher=publisher,
+            relay=relay,
+            desk=desk,
         )
 
 
@@ -283,62 +195,10 @@ async def _store(settings: Settings) -> AsyncIterator[RegistryStore]:
         yield store
 
 
-def _journal(settings: Settings) -> JournalSettings:
-    journal = settings.journal
-    return JournalSettings(
-        calls_per_hook=journal.calls_per_hook,
-        max_hooks=journal.max_hooks,
-        bodies=journal.bodies,
-        max_body_bytes=journal.max_body_bytes,
-        max_bytes=journal.max_bytes,
-        redaction=Redaction(journal.redact),
-    )
-
-
-def _shadows(settings: Settings) -> ShadowSettings:
-    rollout = settings.rollout
-    return ShadowSettings(
-        calls=min(rollout.shadow_calls, settings.calls.max_concurrency_total // 2),
-        calls_per_hook=rollout.shadow_calls_per_hook,
-        max_bytes=rollout.shadow_bytes,
-    )
-
-
 def _health(settings: Settings) -> HealthSettings:
     health = settings.health
     return HealthSettings(
         interval=health.interval_seconds, timeout=health.timeout_ms / 1000, down_after=health.down_after_seconds
-    )
-
-
-def _sending(settings: Settings, guard: HookGuard, caller: HookCaller) -> Sending:
-    calls, cache = settings.calls, settings.cache
-    return Sending(
-        guard,
-        Reuse(ReuseSettings(cache.max_bytes, cache.max_entries), clock=asyncio.get_running_loop().time),
-        RowBatches(RowsSettings(calls.batch_rows, calls.parallel_batches, calls.max_reply_bytes)),
-        Coalescer(guard, caller, CoalesceSettings(window=calls.coalesce_ms / 1000)),
-    )
-
-
-def _protection(settings: Settings) -> ProtectionSettings:
-    calls, breaker = settings.calls, settings.breaker
-    return ProtectionSettings(
-        max_concurrency_total=calls.max_concurrency_total,
-        max_waiting=calls.max_waiting,
-        max_waiting_total=calls.max_waiting_total,
-        slow_share=breaker.slow_share_percent / 100,
-        budget=calls.budget_ms / 1000,
-        breaker=BreakerSettings(
-            enabled=breaker.enabled,
-            window=breaker.window_ms / 1000,
-            min_calls=breaker.min_calls,
-            failure_rate=breaker.failure_percent / 100,
-            slow_rate=breaker.slow_percent / 100,
-            open_seconds=breaker.open_ms / 1000,
-            max_open_seconds=breaker.max_open_ms / 1000,
-            probes=breaker.probes,
-        ),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from gateway.errors import FieldError, InvalidInput
@@ -13,6 +12,7 @@ from gateway.observe.log import get_logger
 from gateway.registry import changes, credentials
 from gateway.registry.drafts import HookChoice, Registered, Rotated
 from gateway.registry.ownership import WaivedOwnership
+from gateway.registry.reading import RegistryReading
 from gateway.registry.security import new_credential
 from gateway.registry.trying import bound_to_try
 from gateway.registry.upkeep import Upkeep
@@ -20,13 +20,14 @@ from gateway.registry.writer import RegistryWriter
 from gateway.wire import signature
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from gateway.model import Actor, ApiKeyHash, AuditEntry, Hook, Integration, SigningSecret
     from gateway.registry.drafts import HookDraft, IntegrationDraft
+    from gateway.registry.image import Followers, RegistryUpdate
     from gateway.registry.ownership import Ownership
     from gateway.registry.rules import RegistryRules
-    from gateway.registry.snapshot import BoundHook, Snapshot
+    from gateway.registry.snapshot import BoundHook
     from gateway.stores.protocol import AuditQuery, RegistryStore
     from gateway.transport.protocol import Endpoint
 
@@ -35,13 +36,13 @@ log = get_logger("registry")
 MAX_GRACE_SECONDS = 30 * 86_400
 
 
-class Registry:
+class Registry(RegistryReading):
     """Integrations and hooks: reading from memory, changing through the store.
 
     Opened with `Registry.open`. Reading never waits. Each change is durable and holds for every query
-    that starts after the call returns. `present()` is `snapshot` for who asks with every query. Times are
-    seconds since 1970. Changes raise `InvalidInput`, `NotFound`, `Conflict`, `PreconditionFailed` or
-    `StoreError`; then nothing has changed.
+    that starts after the call returns, in every process that follows, too. Times are
+    seconds since 1970. Changes raise `InvalidInput`, `NotFound`, `Conflict`, `PreconditionFailed` or `StoreError`; then
+    nothing has changed.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Registry:
         self._now = now
         self._keys = keys
         self._writer = RegistryWriter(store, rules, now)
-        self.present: Callable[[], Snapshot] = partial(getattr, self._writer, "snapshot")
+        super().__init__(self._writer.image)
         self._upkeep = Upkeep(self._writer, now)
 
     @classmethod
@@ -85,49 +86,12 @@ class Registry:
 
     # ------------------------------------------------------------ reading
 
-    @property
-    def snapshot(self) -> Snapshot:
-        """What queries see now."""
-        return self._writer.snapshot
-
-    @property
-    def generation(self) -> int:
-        """The generation of the last change."""
-        return self._writer.tables.generation
-
-    def integrations(self) -> list[Integration]:
-        """All integrations, sorted by name."""
-        return sorted(self._writer.tables.integrations.values(), key=lambda i: i.name)
-
-    def integration(self, integration_id: str) -> Integration:
-        """The integration with this id. Raises `NotFound`."""
-        return self._writer.tables.integration(integration_id)
-
-    def hooks(self, integration_id: str | None = None) -> list[Hook]:
-        """All hooks, or those of one integration, sorted by the integration's name, order and name."""
-        tables = self._writer.tables
-        found: Iterable[Hook] = tables.hooks.values()
-        if integration_id is not None:
-            tables.integration(integration_id)
-            found = tables.hooks_of(integration_id)
-        return sorted(found, key=lambda h: (tables.integrations[h.integration_id].name, h.order, h.name))
-
-    def hook(self, hook_id: str, *, integration_id: str | None = None) -> Hook:
-        """The hook with this id. Raises `NotFound`, also if it belongs to another integration."""
-        return self._writer.tables.hook(hook_id, integration_id)
-
-    def names_of(self, hook_id: str) -> tuple[str, str] | None:
-        """The names of the integration and the hook with this id, or `None`."""
-        tables = self._writer.tables
-        hook = tables.hooks.get(hook_id)
-        return None if hook is None else (tables.integrations[hook.integration_id].name, hook.name)
-
     async def authenticate(self, api_key: str) -> Integration | None:
         """The integration that holds this API key, or `None`; a no takes as long for a key that never was."""
-        digest = self._writer.tables.digest_at(credentials.place_of_key(api_key))
+        digest = self._image.tables.digest_at(credentials.place_of_key(api_key))
         if not await self._keys.is_key_of(api_key, digest) or digest is None:
             return None
-        return self._writer.tables.holder(digest, self._now())  # asked now: it may have ended in the meantime
+        return self._image.tables.holder(digest, self._now())  # asked now: it may have ended in the meantime
 
     def fingerprint(self, operator_key: str) -> str:
         """The short name of an operator key in the audit log."""
@@ -140,6 +104,16 @@ class Registry:
     async def ping(self) -> None:
         """Return if the store can be read; raise `StoreError` otherwise."""
         await self._store.ping()
+
+    # ------------------------------------------------------------ who follows
+
+    def lead(self, followers: Followers) -> None:
+        """From now on, show every change to `followers`, too, and wait for them to have taken it over."""
+        self._image.followers = followers
+
+    def whole(self) -> RegistryUpdate:
+        """What a new follower has to take over first. Whatever is shown after this call comes after it."""
+        return self._image.whole()
 
     # ------------------------------------------------------------ tier one: integrations
 
@@ -295,7 +269,7 @@ class Registry:
         """Enable the chosen hooks, all or none."""
         self._rules.check_lease(lease_seconds)
         owned: dict[str, str] = {}
-        for hook in changes.chosen(self._writer.tables, choice, integration_id):
+        for hook in changes.chosen(self._image.tables, choice, integration_id):
             url = self._rules.url_of(hook, self.integration(hook.integration_id))
             owned[hook.id] = url if url == hook.owned_url else await self._own(hook.id, url)
         hooks = await self._writer.write(
@@ -341,7 +315,7 @@ class Registry:
         for hook in hooks:
             log.info("hook.disabled", hook=hook.name, id=hook.id, generation=hook.generation, reason=reason)
         if drain:
-            await self._writer.drained([hook.id for hook in hooks])
+            await self._image.drained([hook.id for hook in hooks])
         return hooks
 
     async def to_try(self, hook_id: str, *, integration_id: str | None = None) -> BoundHook:

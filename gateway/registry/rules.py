@@ -51,6 +51,7 @@ class RegistryRules:
     `default_timeout_ms` is the time limit of a hook that names none; `max_timeout_ms` the gateway's own
     ceiling over every envelope. `max_concurrency` is how many calls a hook may have under way that names no
     number, and the most that it may name. `max_cache_seconds` is how long replies may be used again at most.
+    `processes` is how many share the calls of each hook: every one gets its part of them, at least one.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class RegistryRules:
         max_timeout_ms: int = 10_000,
         max_concurrency: int = 100,
         max_cache_seconds: float = 3_600,
+        processes: int = 1,
     ) -> None:
         self._addresses = addresses
         self._default_timeout_ms = default_timeout_ms
         self._max_timeout_ms = max_timeout_ms
         self._max_concurrency = max_concurrency
         self._max_cache_seconds = max_cache_seconds
+        self._processes = processes
         self._tls = TlsProfiles()
 
     # ------------------------------------------------------------ what is refused
@@ -212,7 +215,9 @@ class RegistryRules:
             capabilities=capabilities,
             tenants=tenants,
             place=(-integration.priority, integration.name, hook.order, hook.name),
-            max_concurrency=min(hook.max_concurrency or self._max_concurrency, self._max_concurrency),
+            max_concurrency=max(
+                1, min(hook.max_concurrency or self._max_concurrency, self._max_concurrency) // self._processes
+            ),
             waits=hook.on_overload is OnOverload.WAIT,
             retry=hook.retry,
             fresh_since=hook.fresh_since,

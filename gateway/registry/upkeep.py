@@ -52,7 +52,7 @@ class Upkeep:
                 for hook in hooks:
                     log.info("hook.lease_expired", hook=hook.name, id=hook.id, generation=hook.generation)
             except StoreError as e:
-                self._writer.withdraw(ended)
+                self._writer.image.withdraw(ended)
                 log.warning("hook.lease_expiry_not_stored", hooks=len(ended), error=e.detail)
                 self._leases.again_in(1.0)
                 return
@@ -106,7 +106,7 @@ class Upkeep:
             for hook in disabled:  # none, if another of its calls was told the same just before
                 log.warning("hook.gone", hook=hook.name, id=hook.id, generation=hook.generation)
         except StoreError as e:
-            self._writer.withdraw([bound.hook_id])
+            self._writer.image.withdraw([bound.hook_id])
             log.warning("hook.gone_not_stored", hook=bound.name, id=bound.hook_id, error=e.detail)
 
     async def _step_back(self, bound: BoundHook, why: str) -> None:

@@ -9,16 +9,15 @@ from gateway.errors import StaleGeneration
 from gateway.model import GATEWAY
 from gateway.registry import audit
 from gateway.registry.changes import At
-from gateway.registry.snapshot import Snapshot
-from gateway.registry.tables import Plan, RegistryTables
-from gateway.stores.protocol import RegistryChange, RegistryState
+from gateway.registry.image import RegistryImage
+from gateway.stores.protocol import RegistryChange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from gateway.model import Actor
     from gateway.registry.rules import RegistryRules
-    from gateway.registry.snapshot import BoundHook
+    from gateway.registry.tables import Plan, RegistryTables
     from gateway.stores.protocol import RegistryStore
 
 T = TypeVar("T")
@@ -26,35 +25,27 @@ _TRIES = 5
 
 
 class RegistryWriter:
-    """Keeps the tables and the snapshot in step with the store.
+    """Keeps the image of the registry in step with the store.
 
     One change at a time. A change that has begun is finished even if whoever asked for it goes away,
-    so that memory and store never part. `tables` and `snapshot` are for reading.
+    so that memory and store never part. Who follows has taken a change over when `write` returns.
     """
 
     def __init__(self, store: RegistryStore, rules: RegistryRules, now: Callable[[], float]) -> None:
         self._store = store
-        self._rules = rules
         self._now = now
         self._lock = asyncio.Lock()
         self._running: set[asyncio.Task[object]] = set()
-        self._retired: dict[str, list[BoundHook]] = {}
-        self.tables = RegistryTables(RegistryState())
-        self.snapshot = Snapshot.empty()
+        self.image = RegistryImage(rules)
+
+    @property
+    def tables(self) -> RegistryTables:
+        """The records."""
+        return self.image.tables
 
     async def load(self) -> None:
         """Read everything from the store. Raises `StoreError`."""
-        self.tables = RegistryTables(await self._store.load())
-        tables = self.tables
-        bound = {
-            hook.id: found
-            for hook in tables.hooks.values()
-            if (found := self._rules.bind(hook, tables.integrations[hook.integration_id])) is not None
-        }
-        for old_id in self.snapshot.ids - bound.keys():
-            self._retire([old_id])
-        self._retire(bound)
-        self.snapshot = Snapshot.empty().changed(tables.generation, bound)
+        self.image.replace(await self._store.load())
 
     async def write(self, plan: Callable[[RegistryTables, At], tuple[Plan, T]], actor: Actor = GATEWAY) -> T:
         """Carry out the change that `plan` describes; return its second value once it lasts.
@@ -64,7 +55,7 @@ class RegistryWriter:
         Raises what `plan` raises, and `StoreError` if the change could not be made to last: then nothing
         has changed. `plan` is asked again if another process changed the store in the meantime.
         """
-        task = asyncio.ensure_future(self._write(plan, actor))
+        task = asyncio.ensure_future(self._written(plan, actor))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
@@ -72,6 +63,12 @@ class RegistryWriter:
         except asyncio.CancelledError:
             task.add_done_callback(_ignore)
             raise
+
+    async def _written(self, plan: Callable[[RegistryTables, At], tuple[Plan, T]], actor: Actor) -> T:
+        answer = await self._write(plan, actor)
+        # Also where nothing was left to change: another call may just have made the change, and still wait here.
+        await self.image.followers.reached()
+        return answer
 
     async def _write(self, plan: Callable[[RegistryTables, At], tuple[Plan, T]], actor: Actor) -> T:
         async with self._lock:
@@ -97,43 +94,9 @@ class RegistryWriter:
                         raise
                     await self.load()
                     continue
-                self._show(base + 1, what)
+                self.image.show(base + 1, what)
                 return answer
             raise AssertionError  # the loop returns or raises
-
-    def _show(self, generation: int, what: Plan) -> None:
-        tables = self.tables
-        changes: dict[str, BoundHook | None] = {}
-        for hook_id in tables.apply(generation, what):
-            hook = tables.hooks.get(hook_id)
-            changes[hook_id] = (
-                None
-                if hook is None
-                else self._rules.bind(hook, tables.integrations[hook.integration_id], self.snapshot.get(hook_id))
-            )
-        self._retire(changes)
-        self.snapshot = self.snapshot.changed(generation, changes)
-
-    def withdraw(self, hook_ids: Iterable[str]) -> None:
-        """Take hooks out of the snapshot although the store does not know of it (yet)."""
-        ids = list(hook_ids)
-        self._retire(ids)
-        self.snapshot = self.snapshot.changed(self.snapshot.generation, dict.fromkeys(ids))
-
-    def _retire(self, hook_ids: Iterable[str]) -> None:
-        """Remember the present generation of these hooks for as long as a query uses it."""
-        for hook_id in [i for i, old in self._retired.items() if not any(b.in_flight.count for b in old)]:
-            del self._retired[hook_id]
-        for hook_id in hook_ids:
-            old = self.snapshot.get(hook_id)
-            if old is not None and old.in_flight.count:
-                self._retired.setdefault(hook_id, []).append(old)
-
-    async def drained(self, hook_ids: Iterable[str]) -> None:
-        """Return when no query uses an older generation of these hooks."""
-        for hook_id in hook_ids:
-            for old in list(self._retired.get(hook_id, ())):
-                await old.in_flight.wait_idle()
 
     async def settle(self) -> None:
         """Return when no change is being made."""
