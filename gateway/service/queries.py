@@ -1,6 +1,6 @@
 """The standalone gateway on bound sockets: served, changed while it runs, drained.
 
-Whoever has an open `Gateway` and sockets serves queries with it: the one process of `gateway serve`, and each worker.
+Whoever has a data path and sockets serves queries with it: the one process of `gateway serve`, and each worker.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.config import RouteSettings, Selector, Settings
     from gateway.model import Query
-    from gateway.runtime import Gateway
+    from gateway.runtime_data_path import DataPath
 
 __all__ = ["Queries", "serving_queries"]
 
@@ -60,7 +60,7 @@ class Queries:
 
 
 @asynccontextmanager
-async def serving_queries(gateway: Gateway, sockets: Sequence[socket.socket]) -> AsyncIterator[Queries]:
+async def serving_queries(gateway: DataPath, sockets: Sequence[socket.socket]) -> AsyncIterator[Queries]:
     """Serve the routes of `gateway.settings` on bound sockets, which stay the caller's, until the context ends."""
     settings = gateway.settings
     app = proxy_app(
@@ -79,7 +79,7 @@ async def serving_queries(gateway: Gateway, sockets: Sequence[socket.socket]) ->
         yield Queries(runner, settings)
 
 
-def _selected(gateway: Gateway, query: Query) -> Sequence[object]:
+def _selected(gateway: DataPath, query: Query) -> Sequence[object]:
     return gateway.registry.snapshot.select(query.type, query.capability, query.tenant)
 
 
