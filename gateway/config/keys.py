@@ -83,6 +83,8 @@ def _kind_and_words(annotation: Any) -> tuple[Kind, str]:
         return "text", " | ".join(f'"{choice}"' for choice in get_args(annotation))
     if annotation is Selector:
         return "text", "text or table"
+    if get_origin(annotation) is dict:
+        return "text", "table"
     words: dict[Any, tuple[Kind, str]] = {
         int: ("number", "whole number"),
         bool: ("switch", "true | false"),
@@ -103,8 +105,14 @@ def _default_words(field: FieldInfo) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return "[" + ", ".join("…" if isinstance(item, SecretStr) else f'"{item}"' for item in value) + "]"
+        return "[" + ", ".join(_item_words(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{}"
     return str(value) if isinstance(value, int) else f'"{value}"'
+
+
+def _item_words(item: object) -> str:
+    return "…" if isinstance(item, SecretStr) else str(item) if isinstance(item, int) else f'"{item}"'
 
 
 def nearest_key(location: Sequence[str | int]) -> str:
@@ -130,8 +138,10 @@ def _section_at(location: Sequence[str | int]) -> tuple[type[BaseModel], str]:
         if isinstance(part, int):
             path = f"{path.removesuffix('.')}[{part}]."
             continue
-        annotation = _bare(model.model_fields[part].annotation)
         path += f"{part}."
+        if model is Selector:  # the name of one of the params; their selectors are alike
+            continue
+        annotation = _bare(model.model_fields[part].annotation)
         if get_origin(annotation) is tuple:
             annotation = _bare(get_args(annotation)[0])
         model = annotation

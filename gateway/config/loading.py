@@ -47,7 +47,9 @@ def load_settings(
         settings = Settings(**tables)
     except ValidationError as error:
         origin = _Origin(toml, environment, flag)
-        problems += [f"{origin.of(found['loc'])}: {sentence(found)}" for found in error.errors(include_url=False)]
+        for found in error.errors(include_url=False):
+            found["loc"] = tuple(part for part in found["loc"] if not str(part).startswith("("))  # names of forms
+            problems.append(f"{origin.of(found['loc'])}: {sentence(found)}")
     if problems:
         raise ConfigError("\n".join(problems))
     return settings

@@ -21,6 +21,7 @@ _KINDS: Final[tuple[tuple[type, str], ...]] = (
     (dt.time, "a time"),
 )
 _WANTED: Final = {
+    "dict_type": "a table",
     "int_type": "a whole number",
     "bool_type": "true or false",
     "string_type": "a text",

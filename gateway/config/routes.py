@@ -2,13 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, model_validator
 
 from gateway.config.values import parse_header_name, parse_method, parse_pointer, parse_route_path, parse_url
+from gateway.wire.path_pattern import PathPattern
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_Value = TypeVar("_Value")
 _FROZEN = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+_MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]+/(?:\*|\*\+[a-z0-9!#$&^_.-]+|[a-z0-9!#$&^_.+-]+)")
+_SEGMENT_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_NO_RESULTS: Final = frozenset({204, 205, 206, 304})
+
+
+def _segment(value: object) -> object:
+    if type(value) is int and 0 <= value <= 100:
+        return value
+    if isinstance(value, str) and _SEGMENT_NAME.fullmatch(value):
+        return value
+    raise ValueError('must be the number of a segment, from 0 to 100, or the name of one, as in "/search/{index}"')
+
+
+def _condition(value: dict[str, str]) -> dict[str, str]:
+    named = {parse_header_name(name): wanted for name, wanted in value.items()}
+    if len(named) != len(value):
+        raise ValueError("names a header twice; upper and lower case are the same in names of headers")
+    for name, wanted in named.items():
+        if not wanted or not wanted.isprintable() or wanted != wanted.strip():
+            raise ValueError(
+                f'must give for {name} the value that the header has, without spaces around it, or "*" for any value'
+            )
+    return named
+
+
+def _status(value: object) -> object:
+    if type(value) is not int or not 200 <= value <= 599 or value in _NO_RESULTS:
+        raise ValueError("must be a status from 200 to 599 whose answers hold a whole document: not 204, 205, 206, 304")
+    return value
+
+
+def _media_type(value: str) -> str:
+    text = value.strip().lower()
+    if not _MEDIA_TYPE.fullmatch(text):
+        raise ValueError('must be a media type without parameters, such as "application/json" or "application/*+json"')
+    return text
+
+
+def _some(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
+    if not values:
+        raise ValueError("must have at least 1 item(s)")
+    return values
 
 
 class Selector(BaseModel):
@@ -23,7 +71,7 @@ class Selector(BaseModel):
     fixed: Annotated[str, Field(min_length=1)] | None = None
     header: Annotated[str, AfterValidator(parse_header_name)] | None = None
     query: Annotated[str, Field(min_length=1)] | None = None
-    path: Annotated[int, Field(ge=0, le=100, strict=True)] | None = None
+    path: Annotated[int | str, PlainValidator(_segment)] | None = None
     body: Annotated[str, AfterValidator(parse_pointer)] | None = None
 
     @model_validator(mode="before")
@@ -49,18 +97,39 @@ class Selector(BaseModel):
         return None
 
 
+def _form_of_params(value: object) -> str:
+    """A table that holds tables says where each of the params comes from; anything else is one selector."""
+    each = isinstance(value, dict) and any(isinstance(part, (dict, Selector)) for part in value.values())
+    return "(each)" if each else "(one)"
+
+
+Params = Annotated[
+    Annotated[Selector, Tag("(one)")] | Annotated[dict[str, Selector], Tag("(each)")],
+    Discriminator(_form_of_params),
+]
+
+
 class RouteSettings(BaseModel):
     """One route: which requests it takes, where they go, and what kind of query they are."""
 
     model_config = _FROZEN
 
     path: Annotated[str, AfterValidator(parse_route_path)] = Field(
-        description='Which paths: exactly this one, or, with "*" as the last segment, any that begin so.',
+        description="Which paths: exactly this one; `{name}` stands for any one segment, "
+        'and "*" as the last segment for any rest.',
     )
-    methods: tuple[Annotated[str, AfterValidator(parse_method)], ...] = Field(
+    headers: Annotated[dict[str, str], AfterValidator(_condition)] = Field(
+        default={},
+        description='Which headers a request must have to take this route, by name, with their values; "*" is any.',
+    )
+    ignore_case: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether upper and lower case are the same in `path`, as they are for some query APIs.",
+    )
+    methods: Annotated[tuple[Annotated[str, AfterValidator(parse_method)], ...], AfterValidator(_some)] = Field(
         default=("GET", "POST"),
-        min_length=1,
-        description="Which HTTP methods.",
+        description="Which HTTP methods make a query; requests with others pass to `upstream` without hooks.",
     )
     upstream: Annotated[str, AfterValidator(parse_url)] = Field(
         description="The base URL of the query API behind this route; the request's own path and query follow it.",
@@ -68,16 +137,76 @@ class RouteSettings(BaseModel):
     type: Selector = Field(
         default=Selector(fixed="query"),
         description="The query's type: a text, or one of { header = … }, { query = … }, { path = … }, { body = … }. "
-        "`path` counts the path's segments from 0; `body` is a JSON Pointer.",
+        "`path` is the name of a segment or its number from 0; `body` is a JSON Pointer.",
     )
     capability: Selector | None = Field(default=None, description="The query's capability, in the same forms.")
     tenant: Selector | None = Field(default=None, description="The query's tenant, in the same forms.")
-    params: Selector | None = Field(
+    params: Params | None = Field(
         default=None,
-        description="The query's params, in the same forms; unset, they are the request's JSON body, "
-        "or without one the parameters of its query.",
+        description="The query's params, in the same forms, or a table of these, one for each member; unset, they are "
+        "the request's JSON body, or without one the parameters of its query.",
     )
     result_at: Annotated[str, AfterValidator(parse_pointer)] = Field(
         default="",
         description='JSON Pointer to the result in the upstream\'s answer; "" is the whole document.',
     )
+    result_status: Annotated[tuple[Annotated[int, PlainValidator(_status)], ...], AfterValidator(_some)] = Field(
+        default=(200,),
+        description="Which statuses of an answer make it a result.",
+    )
+    result_types: Annotated[tuple[Annotated[str, AfterValidator(_media_type)], ...], AfterValidator(_some)] = Field(
+        default=("application/json", "application/*+json"),
+        description="Which media types of an answer make it a result; each must be one of JSON documents.",
+    )
+    caching: Literal["revalidate", "upstream"] = Field(
+        default="revalidate",
+        description="What caches are told of results that went through hooks: to ask again before each use, "
+        "or what the upstream says.",
+    )
+
+    @model_validator(mode="after")
+    def _segments_are_there(self) -> Self:
+        pattern = self.pattern
+        for name, selector in self.selectors():
+            if isinstance(selector.path, str) and selector.path not in pattern.names:
+                raise ValueError(f"{name} reads the segment {{{selector.path}}}, but path names no such segment")
+            if isinstance(selector.path, int) and not pattern.rest and selector.path >= len(pattern.segments):
+                raise ValueError(
+                    f"{name} reads the segment {selector.path}, but path has {len(pattern.segments)}, counted from 0"
+                )
+        return self
+
+    @property
+    def pattern(self) -> PathPattern:
+        """`path`, read."""
+        return PathPattern.parse(self.path, ignore_case=self.ignore_case)
+
+    def selectors(self) -> Iterator[tuple[str, Selector]]:
+        """Every selector of the route with the name of its setting."""
+        for name, value in (("type", self.type), ("capability", self.capability), ("tenant", self.tenant)):
+            if value is not None:
+                yield name, value
+        if isinstance(self.params, Selector):
+            yield "params", self.params
+        elif self.params is not None:
+            for member, value in self.params.items():
+                yield f"params.{member}", value
+
+    def takes_all_of(self, other: RouteSettings) -> bool:
+        """Whether no request is left for `other`, if it stands behind this route."""
+        theirs = other.headers
+        conditions = all(
+            theirs.get(name) == wanted or (wanted == "*" and name in theirs) for name, wanted in self.headers.items()
+        )
+        return conditions and self.pattern.covers(other.pattern)
+
+
+def check_routes(routes: tuple[RouteSettings, ...]) -> None:
+    """Raise `ValueError` if a route can never be taken, because an earlier one takes all its requests."""
+    for number, route in enumerate(routes):
+        for earlier in range(number):
+            if routes[earlier].takes_all_of(route):
+                raise ValueError(
+                    f"routes[{number}] is never taken: routes[{earlier}] stands before it and takes all its requests; "
+                    "put the more special route first"
+                )

@@ -13,9 +13,17 @@ from gateway.config.care import BreakerSettings, HealthSettings
 from gateway.config.insight import JournalSettings, RolloutSettings
 from gateway.config.kinds import FROZEN, Count, ListenAddress, Switch
 from gateway.config.relay import RelaySettings
-from gateway.config.routes import RouteSettings
+from gateway.config.routes import RouteSettings, check_routes
 from gateway.config.server import ServerSettings
-from gateway.config.values import Address, UnixAddress, parse_allowed, parse_operator_key, parse_port, parse_url
+from gateway.config.values import (
+    Address,
+    UnixAddress,
+    parse_allowed,
+    parse_operator_key,
+    parse_peer,
+    parse_port,
+    parse_url,
+)
 from gateway.stores.opening import parse_store_url
 from gateway.stores.sealing import parse_encryption_key
 
@@ -306,6 +314,11 @@ class Settings(BaseSettings):
         default=None,
         description="The query API behind the gateway: shorthand for one route that matches everything.",
     )
+    trusted_proxies: tuple[Annotated[str, AfterValidator(parse_peer)], ...] = Field(
+        default=(),
+        description="Networks, addresses and `unix` (whoever comes through a unix socket) whose `Forwarded` and "
+        "`X-Forwarded-…` headers are continued; those of others are replaced.",
+    )
     server: ServerSettings = ServerSettings()
     control: ControlSettings = ControlSettings()
     store: StoreSettings = StoreSettings()
@@ -344,6 +357,7 @@ class Settings(BaseSettings):
         if self.listen == self.control.listen and (isinstance(self.listen, UnixAddress) or self.listen.port != 0):
             other = "path" if isinstance(self.listen, UnixAddress) else "port"
             raise ValueError(f"`listen` and `control.listen` are the same address: give one of them another {other}")
+        check_routes(self.routes)
         return self
 
     def effective_routes(self) -> tuple[RouteSettings, ...]:

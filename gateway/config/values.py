@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from gateway.errors import ConfigError
 from gateway.transport import AddressGuard
+from gateway.wire.path_pattern import PathPattern
 
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 9110, section 11.2: what follows "Bearer"
@@ -161,14 +162,21 @@ def parse_operator_key(text: str) -> str:
 
 
 def parse_route_path(text: str) -> str:
-    """An absolute path; a last segment `*` stands for any rest."""
-    if not text.startswith("/"):
-        raise ValueError('must begin with "/"')
-    if "*" in text.removesuffix("/*"):
-        raise ValueError('may hold "*" only as its last segment, as in "/query/*"')
-    if any(c in text for c in "?# ") or not text.isprintable():
-        raise ValueError("must be a path without query, fragment and spaces")
+    """The pattern of a path: literal segments, `{name}` for any one, a last segment `*` for any rest."""
+    PathPattern.parse(text)
     return text
+
+
+def parse_peer(text: str) -> str:
+    """A network or an IP address, or `unix` for whoever connects through a unix socket."""
+    if text == "unix":
+        return text
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        raise ValueError(
+            'must be a network whose host bits are zero ("10.0.0.0/8"), an IP address, or "unix"'
+        ) from None
 
 
 def parse_method(text: str) -> str:

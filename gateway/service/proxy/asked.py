@@ -1,0 +1,131 @@
+"""A request as routes look at it, and where the parts of a query come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import parse_qs
+
+import orjson
+from jsonpointer import JsonPointer, JsonPointerException
+
+from gateway.pipeline.http_answer import is_json
+from gateway.service.messages import value_of
+from gateway.service.proxy.paths import Misread
+from gateway.wire.strict_names import is_named_once
+
+if TYPE_CHECKING:
+    from gateway.service.messages import RequestHead
+    from gateway.service.proxy.paths import Segments
+
+__all__ = ["Asked", "Take"]
+
+ABSENT: Final = object()
+
+
+class Asked:
+    """A request: its head, the segments of its path, and its body where that has been read."""
+
+    __slots__ = ("_document", "_query", "body", "head", "segments")
+
+    def __init__(self, head: RequestHead, segments: Segments, body: bytes | None = None) -> None:
+        self.head: Final = head
+        self.segments: Final = segments
+        self.body = body
+        self._query: dict[str, list[str]] | None = None
+        self._document: Any = None
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The parameters of the URL's query, decoded."""
+        if self._query is None:
+            self._query = parse_qs(self.head.query, keep_blank_values=True)
+        return self._query
+
+    @property
+    def document(self) -> Any:
+        """The value of the JSON body, `ABSENT` where there is none."""
+        if self._document is None:
+            self._document = self._parsed()
+        return self._document
+
+    def headers(self, name: bytes) -> list[str]:
+        """The values of the header `name`, line by line."""
+        return [_text(value) for found, value in self.head.headers if found == name]
+
+    def _parsed(self) -> Any:
+        kind = value_of(self.head.headers, b"content-type")
+        if not self.body or kind is None or not is_json(kind.decode("latin-1")):
+            return ABSENT
+        try:
+            value = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return ABSENT
+        return ABSENT if value is None else value
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Where a value comes from.
+
+    `where` says how to read `what`: the value itself (`fixed`), the name of a `header` in lower case or of a parameter
+    of the URL (`query`), the number of a segment of the `path` from 0, or a JSON Pointer into the `body`.
+    """
+
+    where: Literal["fixed", "header", "query", "path", "body"]
+    what: str | int
+
+    def value(self, asked: Asked) -> Any:
+        """The value in the request; `None` if it is not there. What is sent twice is joined, or a list."""
+        if self.where == "fixed":
+            return self.what
+        if self.where == "header":
+            return ", ".join(asked.headers(str(self.what).encode())) or None
+        if self.where == "query":
+            found = asked.query.get(str(self.what))
+            return found if found is None or len(found) > 1 else found[0]
+        if isinstance(self.what, int):
+            return asked.segments[self.what] if self.what < len(asked.segments) else None
+        if asked.document is ABSENT:
+            return None
+        try:
+            return JsonPointer(self.what).resolve(asked.document)
+        except JsonPointerException:
+            return None
+
+    def name(self, asked: Asked) -> str | None:
+        """The value as a name: text as it is, numbers and booleans as JSON writes them, nothing else.
+
+        A name decides which hooks there are. So one that is there twice raises `Misread`: the gateway might read the
+        first and the upstream the last.
+        """
+        value: Any
+        if self.where == "header":
+            value = self._only(asked.headers(str(self.what).encode()), "header")
+        elif self.where == "query":
+            value = self._only(asked.query.get(str(self.what), []), "parameter")
+        else:
+            value = self.value(asked)
+            if self.where == "body" and asked.body and asked.document is not ABSENT:
+                self._named_once(asked.body)
+        if isinstance(value, str):
+            return value or None
+        if isinstance(value, (bool, int, float)):
+            return orjson.dumps(value).decode()
+        return None
+
+    def _only(self, values: list[str], kind: str) -> str | None:
+        if len(values) > 1 and any(value != values[0] for value in values):
+            raise Misread(f"The {kind} {self.what} is there {len(values)} times with different values; send it once.")
+        return values[0] if values else None
+
+    def _named_once(self, body: bytes) -> None:
+        if not is_named_once(body, str(self.what)):
+            raise Misread(f"A member on the way to {self.what} in the body is there twice; send it once.")
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
