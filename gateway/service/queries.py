@@ -9,6 +9,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+from gateway.config import Selector
 from gateway.service.proxy import Route, Take, proxy_app
 from gateway.service.site import serve_sockets
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from gateway.config import RouteSettings, Selector, Settings
+    from gateway.config import RouteSettings, Settings
     from gateway.model import Query
     from gateway.runtime_data_path import DataPath
 
@@ -91,7 +92,7 @@ def _route(settings: RouteSettings) -> Route:
         type=_take(settings.type),
         capability=_take(settings.capability) if settings.capability else None,
         tenant=_take(settings.tenant) if settings.tenant else None,
-        params=_take(settings.params) if settings.params else None,
+        params=_take(settings.params) if isinstance(settings.params, Selector) else None,
         result_at=settings.result_at,
     )
 
