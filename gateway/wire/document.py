@@ -15,6 +15,8 @@ _SYNTAX: Final = msgspec.json.Decoder(msgspec.Raw)  # walks over the document wi
 _AS_BITS: Final = bytes.maketrans(b"{}[]", b"1010")
 _NOT_STRUCTURE: Final = bytes(c for c in range(256) if c not in b'[]{}"')
 _STRINGS: Final = re.compile(rb'"[^"]*"?')  # the last one may lack its end in what is no JSON
+_SHORT: Final = 4096  # bytes; in longer documents, to look for brackets is quicker than to count them
+_LAYERS: Final = 4  # of arrays and objects; few documents have more
 # For eight brackets as the bits of a byte, 1 an opening one: how much deeper it is behind them, as a signed byte ...
 _DEEPER: Final = bytes((2 * bits.bit_count() - 8) & 0xFF for bits in range(256))
 # ... and how much deeper it gets among them.
@@ -32,23 +34,45 @@ _MANY_DIGITS: Final = b"9" * 16
 def depth_exceeds(body: bytes, cap: int) -> bool:
     """Whether valid JSON in `body` nests deeper than `cap` arrays and objects.
 
-    Takes time in proportion to the size, whatever the document: a hostile one must not hold up the others. Its
-    brackets are packed into bits, so that the only loop over them takes eight at a time.
+    Takes time in proportion to the size, whatever the document: a hostile one must not hold up the others. Most are
+    known to be shallow by the number of their brackets, or of those that are left when the innermost arrays and objects
+    were taken away a few times, each time one level. Otherwise the brackets are packed into bits, so that
+    the only loop over them takes eight at a time.
     """
-    if body.count(b"[") + body.count(b"{") <= cap:
+    if not _opens_more_than(cap, body):
         return False
-    if b"\\" in body:
+    if b"\\" in body and b'\\"' in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     left = body.translate(_AS_BITS, _NOT_STRUCTURE).replace(b'""', b"")  # strings without a bracket in them
     if b'"' in left:
         left = _STRINGS.sub(b"", left)
-    if left.count(b"1") <= cap:
-        return False
-    size = -(-len(left) // 8)
-    eights = int(left.ljust(8 * size, b"0"), 2).to_bytes(size, "big")
+    for _ in range(_LAYERS):
+        if left.count(b"1") <= cap:
+            return False
+        left = left.replace(b"10", b"")
+        cap -= 1
+    return _deepest(left) > cap
+
+
+def _opens_more_than(cap: int, body: bytes) -> bool:
+    if len(body) <= _SHORT:
+        return body.count(b"[") + body.count(b"{") > cap
+    found = 0
+    for bracket in (b"[", b"{"):
+        at = body.find(bracket)
+        while at >= 0:
+            found += 1
+            if found > cap:
+                return True
+            at = body.find(bracket, at + 1)
+    return False
+
+
+def _deepest(brackets: bytes) -> int:
+    size = -(-len(brackets) // 8)
+    eights = int(brackets.ljust(8 * size, b"0") or b"0", 2).to_bytes(size, "big")
     before = accumulate(memoryview(eights.translate(_DEEPER)).cast("b"), initial=0)
-    deepest: int = max(map(add, before, eights.translate(_DEEPEST)))
-    return deepest > cap
+    return max(map(add, before, eights.translate(_DEEPEST)), default=0)
 
 
 def check(body: bytes, *, max_depth: int) -> None:

@@ -124,10 +124,14 @@ TRICKY = st.recursive(
 )
 
 
-@given(value=TRICKY, wrapped=st.integers(0, 20))
-def test_the_depth_is_what_counting_it_finds_whatever_stands_in_strings(value: Any, wrapped: int) -> None:
-    for _ in range(wrapped):
-        value = [value]
+@given(
+    value=TRICKY, wrapped=st.integers(0, 20), siblings=st.lists(TRICKY, max_size=3), length=st.sampled_from([0, 5_000])
+)
+def test_the_depth_is_what_counting_it_finds_whatever_stands_in_strings(
+    value: Any, wrapped: int, siblings: list[Any], length: int
+) -> None:
+    for number in range(wrapped):
+        value = {"x" * length: value} if number == 7 else [value, *siblings]
     depth = depth_of(value)
     body = orjson.dumps(value)
     assert not document.depth_exceeds(body, depth)
