@@ -47,15 +47,20 @@ def capability(number: int) -> str:
 
 
 @asynccontextmanager
-async def registry_of(count: int, *, port: int = 80, path: str = "/204", **fields: Any) -> AsyncIterator[Registry]:
-    """A registry with `count` enabled hooks with these `fields`; hook number n alone serves `capability(n)`."""
+async def registry_of(
+    count: int, *, port: int = 80, path: str = "/204", secret: str | None = None, **fields: Any
+) -> AsyncIterator[Registry]:
+    """A registry with `count` enabled hooks with these `fields`; hook number n alone serves `capability(n)`.
+
+    Calls are signed with `secret`, or with one that nobody knows.
+    """
     integrations = [
         Integration(
             id=f"in_{n}",
             name=f"integration {n}",
             base_url=f"http://127.0.0.1:{port}",
             api_keys=(ApiKeyHash(f"sha256:{n}", 0.0),),
-            secrets=(SigningSecret(signature.new_secret(), 0.0),),
+            secrets=(SigningSecret(secret or signature.new_secret(), 0.0),),
         )
         for n in range(-(-count // PER_INTEGRATION))
     ]

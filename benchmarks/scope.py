@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from benchmarks.column_hook import column_hook
+from benchmarks.column_receiver import column_receiver
 from benchmarks.registered import TYPES, capability, guard, registry_of
 from benchmarks.report import Report, aim
 from benchmarks.rounds import in_turns
@@ -25,6 +26,7 @@ from gateway.pipeline import (
 )
 from gateway.resilience.breaker import BreakerSettings
 from gateway.transport.client import HttpTransport
+from gateway.wire import signature
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -76,9 +78,9 @@ def documents(rows: int) -> dict[str, tuple[bytes, str, str]]:
     }
 
 
-async def _chain(stack: AsyncExitStack, port: int, path: str, reads: tuple[str, ...] | None) -> HookChain:
+async def _chain(stack: AsyncExitStack, port: int, path: str, secret: str, reads: tuple[str, ...] | None) -> HookChain:
     """The chain as the gateway composes it, with room for results of this size, and one hook."""
-    registry = await stack.enter_async_context(registry_of(1, port=port, path=path))
+    registry = await stack.enter_async_context(registry_of(1, port=port, path=path, secret=secret))
     await registry.change_hook("hk_0", {"timeout_ms": 10_000, "reads": reads})
     transport = HttpTransport(guard())
     stack.push_async_callback(transport.aclose)
@@ -89,7 +91,7 @@ async def _chain(stack: AsyncExitStack, port: int, path: str, reads: tuple[str, 
 
 
 async def _measured(
-    port: int, path: str, pointer: str, body: bytes, rounds: int, calls: int
+    port: int, path: str, secret: str, pointer: str, body: bytes, rounds: int, calls: int
 ) -> tuple[dict[str, int], dict[str, Figures]]:
     """The bytes sent and the figures, of the whole document and of the column."""
     query = Query(type=TYPES[0], capability=capability(0))
@@ -104,8 +106,8 @@ async def _measured(
 
     async with AsyncExitStack() as stack:
         contestants = {
-            WHOLE: by(await _chain(stack, port, path, None)),
-            COLUMN: by(await _chain(stack, port, path, (pointer,))),
+            WHOLE: by(await _chain(stack, port, path, secret, None)),
+            COLUMN: by(await _chain(stack, port, path, secret, (pointer,))),
         }
         answers = {name: await call() for name, call in contestants.items()}
         assert orjson.loads(answers[WHOLE].result.body) == orjson.loads(answers[COLUMN].result.body)
@@ -119,10 +121,13 @@ async def scope(*, quick: bool) -> Report:
     rounds, calls, count = (1, 1, 5_000) if quick else (5, 1, ROWS)
     rows: list[list[str]] = []
     aims: list[str] = []
-    with column_hook() as port:
+    secret = signature.new_secret()
+    with column_hook() as bare, column_receiver(secret) as receiver:
         for name, (body, pointer, column) in documents(count).items():
-            for library in ("orjson", "json"):
-                sent, seen = await _measured(port, f"/{library}/{column}", pointer, body, rounds, calls)
+            for library in ("SDK", "orjson", "json"):
+                port = receiver if library == "SDK" else bare
+                path = "/hook" if library == "SDK" else f"/{library}/{column}"
+                sent, seen = await _measured(port, path, secret, pointer, body, rounds, calls)
                 share, ratio = sent[COLUMN] / sent[WHOLE], seen[COLUMN].latency / seen[WHOLE].latency
                 rows.append(
                     [
@@ -141,7 +146,8 @@ async def scope(*, quick: bool) -> Report:
         title="One column of a table",
         how=(
             f"A hook in another process doubles one of {COLUMNS} columns of {count:,} rows (the one at index {AT}) and "
-            "answers with the whole document that it was sent, read and written by orjson or by Python's json. Sent is "
+            "answers with the whole document that it was sent: written with the SDK, which verifies and signs; "
+            "or a bare one that does neither, and reads and writes with orjson or with Python's json. Sent is "
             "the whole table, or by `reads` that column alone. Megabytes sent, and milliseconds from the query to the "
             "merged result, the hook's own work included; CPU of the gateway's process. One query at a time, medians "
             f"of {rounds} interleaved rounds of {calls} calls."
@@ -163,6 +169,5 @@ async def scope(*, quick: bool) -> Report:
             "networks slower than loopback, where the bytes that are not sent save more",
             "several queries at once: what the gateway computes for them, it computes one after another",
             "tables written with white space, several columns, columns further to the right in rows that are arrays",
-            "hooks that verify signatures, and have more to hash where they are sent more",
         ],
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any, Final
 
@@ -151,13 +151,7 @@ class Columns:
         if not count or len(pieces) != count * (1 + 2 * len(order)) + 1:
             return None
         found: dict[int, Cells] = {at: pieces[2 + 2 * n :: 1 + 2 * len(order)] for n, at in enumerate(order)}
-        stride = 2 * len(order)
-        new: list[bytes] = [b"},"] * (count * (stride + 1) + 1)
-        for n, at in enumerate(order):
-            new[1 + 2 * n :: stride + 1] = [b'%b"%d":' % (b"," if n else b"{", at)] * count
-            new[2 + 2 * n :: stride + 1] = found[at]
-        new[0], new[-1] = b"[", b"}]"
-        projected = msgspec.Raw(b"".join(new))
+        projected = msgspec.Raw(_as_objects(order, [found[at] for at in order]))
         body = _ENCODE(projected) if not self._at else _ENCODE(self._get_table.put(parts, projected))
         return Taken(body, True, tuple(found[at] for at in indexes), *self._beside(parts), table, pieces)
 
@@ -229,6 +223,15 @@ class Columns:
         return start if 2 * len(table) > len(body) and body.startswith(table, start) else None
 
 
+def _as_objects(order: Sequence[int], columns: Sequence[Cells]) -> bytes:
+    """An array of objects with the cells of these columns, whose names are their indexes."""
+    if len(order) == 1:
+        return b'[{"%d":%b}]' % (order[0], (b'},{"%d":' % order[0]).join(columns[0]))
+    parts = [repeat(b'%b"%d":' % (b"," if n else b"},{", at)) for n, at in enumerate(order)]
+    rows = zip(*chain.from_iterable(zip(parts, columns, strict=True)))  # noqa: B905  # every other one is endless
+    return b"[%b}]" % b"".join(chain.from_iterable(rows))[2:]
+
+
 def _into_objects(body: bytes, name: str, old: Cells, new: Cells) -> bytes | None:
     """The document with each of the `old` cells, which are all members `name` of the rows, in order, made a new one.
 
@@ -238,8 +241,10 @@ def _into_objects(body: bytes, name: str, old: Cells, new: Cells) -> bytes | Non
     """
     if not _PLAIN_NAME.match(name) or _escapes_ascii(body):
         return None
-    member = rb'("%b"[ \t\r\n]*+:[ \t\r\n]*+)' % re.escape(name).encode()
     cells = _texts(old)
+    if b"\\" not in body and (put := _put_plainly(body, b'"%b":' % name.encode(), cells, new)) is not None:
+        return put
+    member = rb'("%b"[ \t\r\n]*+:[ \t\r\n]*+)' % re.escape(name).encode()
     pieces: list[Any] = re.split(member + b"(" + _SCALAR + b")", body)
     if pieces[2::3] != cells:  # some may be no scalars
         parts: list[Any] = re.split(member, body)
@@ -251,6 +256,24 @@ def _into_objects(body: bytes, name: str, old: Cells, new: Cells) -> bytes | Non
         pieces[3::3] = map(bytes.removeprefix, behind, cells)
     pieces[2::3] = new
     return b"".join(pieces)
+
+
+def _put_plainly(body: bytes, member: bytes, old: Cells, new: Cells) -> bytes | None:
+    """The same where nothing is escaped, so that `member` is a member wherever it stands; `None` if it has white space.
+
+    If it stands there as often as there are cells, none is written otherwise.
+    """
+    put, kept, width = bytearray(), 0, len(member)  # grows in place, where a list of pieces takes memory once more
+    find, starts, view = body.find, body.startswith, memoryview(body)
+    for cell, other in zip(old, _texts(new), strict=True):
+        at = find(member, kept) + width
+        if at < width or not starts(cell, at):
+            return None
+        put += view[kept:at]
+        put += other
+        kept = at + len(cell)
+    put += view[kept:]
+    return bytes(put) if find(member, kept) < 0 else None
 
 
 def _field(table: bytes, *, least: int) -> tuple[bytes, int]:
