@@ -6,7 +6,7 @@ import gc
 import time
 from contextlib import AsyncExitStack
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -38,7 +38,9 @@ def table(rows: int) -> Result:
 
 
 async def _chain(stack: AsyncExitStack, port: int, path: str, batch: int | None) -> HookChain:
-    fields = {} if batch is None else {"granularity": Granularity.ROWS, "rows_at": "/rows", "batch_rows": batch}
+    fields: dict[str, Any] = (
+        {} if batch is None else {"granularity": Granularity.ROWS, "rows_at": "/rows", "batch_rows": batch}
+    )
     registry = await stack.enter_async_context(registry_of(1, port=port, path=path, timeout_ms=10_000, **fields))
     transport = HttpTransport(guard())
     stack.push_async_callback(transport.aclose)
