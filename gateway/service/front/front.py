@@ -1,0 +1,223 @@
+"""The server: its listening sockets, its connections, and what they share."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from gateway.model.ids import IdSource
+from gateway.observe.log import get_logger
+from gateway.service.front.access import NO_NOTES, Access
+from gateway.service.front.connection import Connection
+from gateway.service.front.refusal import RequestRefused, problem_body
+from gateway.service.front.writing import HttpDate
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from gateway.service.front.exchange import Exchange, Handler
+    from gateway.service.front.settings import FrontSettings
+
+__all__ = ["Front"]
+
+_BACKLOG: Final = 1024
+_SWEEP_SECONDS: Final = 1.0
+_CLIENT_GONE: Final = 499  # in the access log only, as nginx writes it
+_TOLD_OFF: Final = 64  # connections beyond the limit that are told so; more are closed without a word
+
+_RETRY_SOON: Final = ((b"retry-after", b"1"),)
+
+_request_id = IdSource("req")
+_log = get_logger(__name__)
+
+
+class Front:
+    """Serves HTTP/1.1 on any number of sockets and hands each request to `handler`, in a task of its own.
+
+    `handler` may be replaced at any time; requests in flight keep the one that they began with. `access` is told of
+    each request once it is over. `clock` gives seconds, and only its differences count. The numbers `in_flight`,
+    `accepted`, `requests` and `refusals` may be read at any time.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        settings: FrontSettings,
+        *,
+        access: Callable[[Access], None] | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.handler = handler
+        self.settings = settings
+        self.clock = clock
+        self.date = HttpDate()
+        self.is_draining = False
+        self.in_flight = 0  # requests that are being handled
+        self.accepted = 0  # connections, ever
+        self.requests = 0  # handled to their end, ever
+        self.refusals = 0  # what was no request, or one too many, ever
+        self._access = access
+        self._connections: set[Connection] = set()
+        self._servers: list[asyncio.AbstractServer] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._gone: asyncio.Event = asyncio.Event()
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    async def listen(self, sock: socket.socket, *, ssl_context: ssl.SSLContext | None = None) -> None:
+        """Accept connections on `sock`, which is bound, until `stop_accepting`; may be called for several."""
+        loop = asyncio.get_running_loop()
+        scheme = "http"
+        if ssl_context is not None:
+            scheme = "https"
+            ssl_context.set_alpn_protocols(["http/1.1"])
+        if sock.family == socket.AF_UNIX:
+            server = await loop.create_unix_server(
+                lambda: Connection(self, loop, scheme), sock=sock, ssl=ssl_context, backlog=_BACKLOG
+            )
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a peer that vanished is noticed some day
+            server = await loop.create_server(
+                lambda: Connection(self, loop, scheme), sock=sock, ssl=ssl_context, backlog=_BACKLOG
+            )
+        self._servers.append(server)
+
+    async def stop_accepting(self) -> None:
+        """Close the listening sockets. Connections that are open go on."""
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    async def drain(self, seconds: float) -> int:
+        """Answer what is in flight, take no more, and close; what is left after `seconds` is broken off.
+
+        Returns how many requests were broken off.
+        """
+        await self.stop_accepting()
+        self.is_draining = True
+        for connection in list(self._connections):
+            connection.begin_draining()
+        if await self._all_gone(seconds):
+            return 0
+        broken_off = self.in_flight
+        for connection in list(self._connections):
+            connection.abort()
+        await self._all_gone(_SWEEP_SECONDS)
+        return broken_off
+
+    def sweep(self) -> None:
+        """Act on what is overdue. Runs by itself about once a second while there are connections."""
+        now = self.clock()
+        for connection in list(self._connections):
+            connection.check(now)
+
+    # ------------------------------------------------------------ for the connections
+
+    def admit(self, connection: Connection) -> RequestRefused | None:
+        """A connection has been made; an error if it is one too many.
+
+        Such a client is answered rather than left waiting in the backlog: a load balancer can then turn to another
+        instance at once.
+        """
+        self.accepted += 1
+        self._connections.add(connection)
+        if self._sweeper is None:
+            self._sweep_later(connection.loop)
+        beyond = len(self._connections) - self.settings.max_connections
+        if beyond > _TOLD_OFF:
+            connection.abort()
+        if beyond > 0:
+            return RequestRefused(503, "The server has as many connections as it may have.", _RETRY_SOON)
+        if self.is_draining:
+            return RequestRefused(
+                503, "The server is about to stop; another connection may reach another one.", _RETRY_SOON
+            )
+        return None
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self._connections.discard(connection)
+        if not self._connections and not self.in_flight:
+            self._gone.set()
+
+    def finished(self, exchange: Exchange, connection: Connection) -> None:
+        """A request has been handled, one way or another."""
+        self.in_flight -= 1
+        self.requests += 1
+        if self._access is not None:
+            head = exchange.head
+            body = exchange.body
+            self._access(
+                Access(
+                    head.method,
+                    head.target,
+                    exchange.status or _CLIENT_GONE,
+                    0 if body is None else body.received,
+                    exchange.bytes_out,
+                    self.clock() - exchange.started,
+                    connection.client,
+                    head.minor,
+                    connection.scheme,
+                    exchange.ended,
+                    exchange.noted or NO_NOTES,
+                )
+            )
+        if not self._connections and not self.in_flight:
+            self._gone.set()
+
+    def refused(self, refusal: RequestRefused, connection: Connection, size: int) -> None:
+        """Something was answered that is no request, or is one too many."""
+        self.refusals += 1
+        _log.debug("front.refused", status=refusal.status, detail=refusal.detail, client=connection.client)
+        if self._access is not None:
+            self._access(
+                Access(
+                    "-", "-", refusal.status, 0, size, 0.0, connection.client, 1, connection.scheme, True, NO_NOTES
+                )
+            )  # fmt: skip
+
+    def broken(self, exchange: Exchange, error: Exception) -> bytes:
+        """A handler raised: log it, and return what the client is told."""
+        instance = f"urn:gateway:request:{_request_id()}"
+        _log.error(
+            "front.broken", request=instance, method=exchange.head.method, path=exchange.head.path,
+            error=type(error).__name__, exc_info=error,
+        )  # fmt: skip
+        detail = "Something is broken in the gateway itself; its log has more under this instance."
+        return problem_body(500, detail, instance)
+
+    def unanswered(self, exchange: Exchange) -> bytes:
+        """A handler returned without a whole answer: log it, and return what the client is told."""
+        instance = f"urn:gateway:request:{_request_id()}"
+        _log.error(
+            "front.unanswered", request=instance, method=exchange.head.method, path=exchange.head.path,
+            begun=exchange.begun,
+        )  # fmt: skip
+        detail = "The gateway did not answer this request; its log has more under this instance."
+        return problem_body(500, detail, instance)
+
+    # ------------------------------------------------------------ time
+
+    def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep_again, loop)
+
+    def _sweep_again(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._sweeper = None
+        if self._connections:
+            self._sweep_later(loop)
+            self.sweep()
+
+    async def _all_gone(self, seconds: float) -> bool:
+        if self._connections or self.in_flight:
+            self._gone.clear()
+            try:
+                await asyncio.wait_for(self._gone.wait(), seconds)
+            except TimeoutError:
+                return False
+        return True

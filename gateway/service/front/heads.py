@@ -1,0 +1,82 @@
+"""Finding the heads of requests in the bytes of a connection."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from gateway.service.front.fields import Fields, read_fields
+from gateway.service.front.refusal import RequestRefused
+from gateway.service.front.request_line import read_request_line
+
+if TYPE_CHECKING:
+    from gateway.service.front.settings import FrontSettings
+
+__all__ = ["HeadReader"]
+
+_EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
+_NO_REQUEST: Final = re.compile(rb"(?<!\r)\n|\r[^\n]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_FIRST_BYTES: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz\r")
+_AROUND_TARGET: Final = 64  # bytes of a first line beside its target
+_FAMILIAR_UP_TO: Final = 4096
+
+
+class HeadReader:
+    """Reads one head after another.
+
+    A client that keeps its connection mostly repeats its headers, byte for byte. So the last block is kept, with what
+    was read from it: the next request is compared before it is parsed.
+    """
+
+    __slots__ = ("_block", "_fields", "_scanned", "_scheme", "_settings")
+
+    def __init__(self, settings: FrontSettings, scheme: str) -> None:
+        self._settings = settings
+        self._scheme = scheme
+        self._scanned = 0  # how much of a part of a head was searched for its end
+        self._block: bytes | None = None
+        self._fields: Fields | None = None
+
+    def read(self, data: bytes) -> tuple[str, str, int, Fields, bytes] | None:
+        """Method, target, minor version and fields of the head that `data` begins with, and what follows it.
+
+        `None` if the head is not whole: call again with the same bytes and more behind them. Raises `RequestRefused`.
+        The fields are shared with later requests: whoever changes the headers takes a copy.
+        """
+        if data[:1] == b"\r":  # RFC 9112, section 2.2: empty lines in front of a request are passed over
+            empty = _EMPTY_LINES.match(data)
+            if empty is not None:
+                data = data[empty.end() :]
+                self._scanned = 0
+        end = data.find(b"\r\n\r\n", self._scanned)
+        if end < 0:
+            self._check_part(data)
+            return None
+        self._scanned = 0
+        line_end = data.find(b"\r\n")
+        self._check_size(line_end, end + 4)
+        settings = self._settings
+        block = data[line_end + 2 : end + 2]
+        fields = self._fields
+        if fields is None or block != self._block:
+            fields = read_fields(block, settings.max_headers)
+            if len(block) <= _FAMILIAR_UP_TO:
+                self._fields = fields
+                self._block = block
+        line = read_request_line(data[:line_end], fields, self._scheme, settings.max_target_bytes)
+        return (*line, fields, data[end + 4 :])
+
+    def _check_part(self, data: bytes) -> None:
+        """Refuse what cannot become a request any more, instead of waiting for its end."""
+        if data and (data[0] not in _FIRST_BYTES or _NO_REQUEST.search(data, max(0, self._scanned - 1))):
+            raise RequestRefused(400, "This is not a request of HTTP/1.1.")
+        line_end = data.find(b"\r\n")
+        self._check_size(len(data) if line_end < 0 else line_end, len(data))
+        self._scanned = max(0, len(data) - 3)
+
+    def _check_size(self, line: int, head: int) -> None:
+        settings = self._settings
+        if line > settings.max_target_bytes + _AROUND_TARGET:
+            raise RequestRefused(414, f"The target is longer than {settings.max_target_bytes} bytes.")
+        if head > settings.max_header_bytes:
+            raise RequestRefused(431, f"The head of the request is larger than {settings.max_header_bytes} bytes.")
