@@ -187,8 +187,10 @@ class Connection(Outgoing):
         self._pending = rest
         self._in_head = False
         self._read_deadline = inf
-        if body is not None and body.is_full:
+        if len(rest) > front.settings.max_header_bytes or (body is not None and body.is_full):
             self._pause()
+        elif self._paused:
+            self.want_more()
         now = front.clock()
         keep = not fields.close and (minor == 1 or fields.keep_alive)
         exchange = Exchange(self, RequestHead(method, target, fields.headers.copy(), minor), body, now, keep=keep)
@@ -291,13 +293,13 @@ class Connection(Outgoing):
         """Take the next request, or wait for one."""
         if self.slow:
             return
-        self.want_more()
         front = self._front
         if self._pending:
             self._read(self._pending)
         elif front.is_draining:
             self.close()
         else:
+            self.want_more()
             self._read_deadline = front.clock() + front.settings.idle_timeout_seconds
 
     # ------------------------------------------------------------ ends
