@@ -266,7 +266,7 @@ class Standing:
 
 
 HOOK_COMMAND = re.compile(r"python \w+\.py$")
-TELLING = {"date", "via", "connection", "keep-alive", "transfer-encoding", "content-length", "server-timing"}
+TELLING = {"date", "via", "connection", "keep-alive", "transfer-encoding", "content-length", "server-timing", "server"}
 
 
 def matches(said, shown):
