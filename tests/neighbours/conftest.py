@@ -110,7 +110,13 @@ class Standing:
             text = text.replace(f":{here}", f":{port}")
         return text
 
+    @property
+    def exported(self):
+        """The file with what the page's commands exported."""
+        return self.folder / "exported"
+
     def play(self):
+        self.exported.touch()
         self.ports = dict(zip((SYSTEM, GATEWAY, CONTROL, HOOK), free_ports(4), strict=True))
         for name, program in self.programs.items():
             shim = self.folder / "bin" / name
@@ -118,9 +124,9 @@ class Standing:
             shim.write_text(f'#!/bin/sh\nexec {program} "$@"\n')
             shim.chmod(0o755)
         for block in blocks_of(self.page):
-            name = re.search(r"`([\w.-]+)`:$", block.before)
-            if name:
-                (self.folder / name[1]).write_text(self.real(block.code))
+            file = re.search(r"`([\w.-]+)`:$", block.before)
+            if file:
+                (self.folder / file[1]).write_text(self.real(block.code))
             elif block.language == "sh" and INSTALLS.match(block.code):
                 continue
             elif block.language == "sh" and "terminal of its own" in block.before:
@@ -141,15 +147,15 @@ class Standing:
             "PATH": f"{self.folder / 'bin'}:{kept['PATH']}",
             "PYTHONPATH": f"{ROOT}:{ROOT / 'extensions'}",
             "PYTHONUNBUFFERED": "1",
+            "HOME": str(self.folder),
             "NO_COLOR": "1",
             "COLUMNS": "120",
             "GATEWAY_URL": f"http://127.0.0.1:{self.ports[CONTROL]}",
         }
 
     def run(self, code):
-        """Run lines of a shell; what they print. What they export holds for the next."""
-        state = self.folder / "exported"
-        script = f"touch {state}; . {state}; {self.real(code)}\nexport -p > {state}"
+        """Run lines of a shell; what they print. What they export holds for whatever comes later."""
+        script = f". {self.exported}; {self.real(code)}\nexport -p > {self.exported}"
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=self.folder,
@@ -168,14 +174,11 @@ class Standing:
         kind = "gateway" if command.startswith("gateway ") else "hook" if HOOK_COMMAND.match(command) else "system"
         said = self.folder / f"{kind}.log"
         more = {"GATEWAY_CALLS__MAX_RESULT_BYTES": str(MAX_RESULT_BYTES)} if kind == "gateway" else {}
-        environment = self.environment() | more
-        if kind == "gateway":
-            del environment["GATEWAY_URL"]
         with said.open("wb") as log:
             process = subprocess.Popen(
-                ["bash", "-c", self.real(command).replace("\\\n", " ")],
+                ["bash", "-c", f". {self.exported}; exec {self.real(command)}"],
                 cwd=self.folder,
-                env=environment,
+                env=self.environment() | more,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
