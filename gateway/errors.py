@@ -38,6 +38,7 @@ __all__ = [
     "InvalidInput",
     "ListenFailed",
     "NotFound",
+    "NotOpen",
     "OwnershipRefused",
     "PreconditionFailed",
     "ProtocolViolated",
@@ -72,6 +73,10 @@ class GatewayError(Exception):
 
 class ConfigError(GatewayError):
     """The configuration cannot be used."""
+
+
+class NotOpen(GatewayError):
+    """The gateway is not open in this process: it was closed, or opened before the process was forked."""
 
 
 class ListenFailed(GatewayError):

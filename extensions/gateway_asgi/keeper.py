@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from gateway import open_gateway
-from gateway.observe.log import get_logger
+from gateway.service.embedding import embedded_gateway
 
 if TYPE_CHECKING:
     from gateway import Gateway, Settings
+    from gateway.service.embedding import Prepare
 
 __all__ = ["Keeper"]
-
-log = get_logger("asgi")
 
 
 class Keeper:
     """Opens a gateway when it is first needed and closes it when told to.
 
-    A task of its own opens and closes it, since a server may start and end an application in different ones. With
-    `control`, the control API is served beside it, on the address of the setting `control.listen`.
+    A task of its own opens and closes it, since a server may start and end an application in different ones. `prepare`
+    and `control` are those of `gateway.service.embedding.embedded_gateway`.
     """
 
-    def __init__(self, settings: Settings | None, *, control: bool) -> None:
+    def __init__(self, settings: Settings | None, *, prepare: Prepare | None = None, control: bool) -> None:
         self._settings = settings
+        self._prepare = prepare
         self._control = control
         self._end = asyncio.Event()
         self._opened: asyncio.Future[Gateway] | None = None
@@ -48,16 +46,7 @@ class Keeper:
 
     async def _keep(self, opened: asyncio.Future[Gateway]) -> None:
         try:
-            async with AsyncExitStack() as stack:
-                gateway = await stack.enter_async_context(open_gateway(self._settings))
-                if self._control:
-                    # Only here: who does not serve the control API need not import a web server.
-                    from gateway.service.operator_keys import operator_keys
-                    from gateway.service.serving import listening
-
-                    keys, _, _ = operator_keys(gateway.settings)
-                    url, _ = await stack.enter_async_context(listening(gateway, keys))
-                    log.info("asgi.control", url=url)
+            async with embedded_gateway(self._settings, prepare=self._prepare, control=self._control) as gateway:
                 opened.set_result(gateway)
                 await self._end.wait()
         except BaseException as error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from gateway import GatewayError, HookFailed, QueryRejected, Result
 from gateway.observe.log import get_logger
 from gateway.pipeline.debug import HEADER
 from gateway.pipeline.http_answer import CONDITIONS, failure, head_after_hooks, is_result
+from gateway.pipeline.http_query import type_by_path
 from gateway_asgi.keeper import Keeper
 from gateway_asgi.request import Request
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from gateway import Gateway, Query, Settings
+    from gateway.service.embedding import Prepare
     from gateway_asgi.request import Application, Message, Receive, Scope, Send
 
     QueryOf = Callable[[Request], Query | Awaitable[Query | None] | None]
@@ -35,8 +37,9 @@ class HooksMiddleware:
     a table does: `{"/search": "search", "/items/*": "items"}` by path, the parameters of the URL being the query's.
 
     `gateway` is one that is open already. Without it, the middleware opens one with `settings` (all defaults without
-    them) when the application starts, or at the first request where the server has no lifespan, and closes it when
-    the application ends. `control` serves the control API on the address of the setting `control.listen`.
+    them) when the application starts, or at the first request where the server has no lifespan, and closes it when the
+    application ends. `prepare(gateway)`, plain or async, is called once it is open: there integrations and hooks can
+    be declared in code. `control` serves the control API on the address of the setting `control.listen`.
 
     Only uncompressed JSON answers with status 200 are results; put it inside of compression. Results up to the
     setting `calls.max_result_bytes` are held in memory while hooks run; larger ones pass on with `skipped: size`.
@@ -50,14 +53,16 @@ class HooksMiddleware:
         *,
         gateway: Gateway | None = None,
         settings: Settings | None = None,
+        prepare: Prepare | None = None,
         control: bool = False,
     ) -> None:
-        if gateway is not None and (settings is not None or control):
-            raise TypeError("give either an open gateway, or settings (and control) for one to be opened")
+        if gateway is not None and (settings is not None or prepare is not None or control):
+            raise TypeError("give either an open gateway, or settings (and prepare, control) for one to be opened")
         self.app = app
         self._query_of = query_of if callable(query_of) else _by_path(query_of)
         self._given = gateway
         self._settings = settings
+        self._prepare = prepare
         self._control = control
         self._keeper: Keeper | None = None
 
@@ -74,7 +79,7 @@ class HooksMiddleware:
         if self._given is not None:
             return self._given
         if self._keeper is None:
-            self._keeper = Keeper(self._settings, control=self._control)
+            self._keeper = Keeper(self._settings, prepare=self._prepare, control=self._control)
         return await self._keeper.gateway()
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -206,13 +211,10 @@ def _with_length_of(start: Message, headers: list[tuple[str, str]]) -> list[tupl
 
 
 def _by_path(table: Mapping[str, str]) -> Callable[[Request], Query | None]:
-    exact = {path: kind for path, kind in table.items() if not path.endswith("/*")}
-    below = sorted(((path[:-1], kind) for path, kind in table.items() if path.endswith("/*")), reverse=True)
+    type_of = type_by_path(table)
 
     def query_of(request: Request) -> Query | None:
-        kind: Any = exact.get(request.path)
-        if kind is None:
-            kind = next((kind for prefix, kind in below if request.path.startswith(prefix)), None)
+        kind = type_of(request.path)
         return None if kind is None else request.query(kind)
 
     return query_of

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from gateway.model import Query
+from gateway.pipeline.http_query import MAX_QUERY_BYTES
 from gateway.wire.nesting import DEPTH, depth_of
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 __all__ = ["Request"]
-
-MAX_QUERY_BYTES: Final = 1024 * 1024
 
 
 class Request:

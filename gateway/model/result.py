@@ -30,6 +30,13 @@ class Result:
         """The result whose document is `value` (anything that orjson can write)."""
         return cls(orjson.dumps(value), content_type)
 
+    @classmethod
+    def from_any(cls, produced: Any) -> Result:
+        """What a data-query phase produced, as a result: one already, the bytes of a document, or a value for JSON."""
+        if isinstance(produced, Result):
+            return produced
+        return cls(produced) if isinstance(produced, bytes) else cls.of(produced)
+
     @property
     def value(self) -> Any:
         """The parsed document."""

@@ -50,7 +50,7 @@ class QueryPipeline:
         for before in self._pre_query:
             query = await _awaited(before(query)) or query
         started = time.perf_counter()
-        result = _as_result(await _awaited(self._data_query(query)))
+        result = Result.from_any(await _awaited(self._data_query(query)))
         query_ms = (time.perf_counter() - started) * 1000
         answer = await self._chain.run(query, result)
         result = answer.result
@@ -61,11 +61,3 @@ class QueryPipeline:
 
 async def _awaited(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
-
-
-def _as_result(value: Any) -> Result:
-    if isinstance(value, Result):
-        return value
-    if isinstance(value, bytes):
-        return Result(value)
-    return Result.of(value)

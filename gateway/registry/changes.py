@@ -19,6 +19,7 @@ from gateway.registry.rollout import retried
 from gateway.registry.rules import MAX_HOOKS
 from gateway.registry.security import with_tls
 from gateway.registry.tables import Plan
+from gateway.wire.signature import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -52,6 +53,7 @@ def register(
 ) -> tuple[Plan, Integration]:
     """A new integration holding `secret` and the API key with this digest."""
     rules.check_integration(draft)
+    _check_secret(secret)
     _check_name_free(tables, draft.name, None)
     integration = Integration(
         id=random_id("int"),
@@ -342,6 +344,13 @@ def _moved(tables: RegistryTables, rules: RegistryRules, hook: Hook, owned: str 
         msg = f"The hook {hook.name!r} was changed in the meantime; try again."
         raise Conflict(msg)
     return replace(hook, owned_url=url)
+
+
+def _check_secret(secret: str) -> None:
+    try:
+        key_of(secret)
+    except ValueError as error:
+        raise InvalidInput(FieldError("/secret", str(error))) from None
 
 
 def _check_name_free(tables: RegistryTables, name: str, own_id: str | None) -> None:

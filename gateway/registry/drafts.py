@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class IntegrationDraft:
     """What an operator says of an integration server. Fields as in `gateway.model.Integration`.
 
-    `client_key_pem` is the private key of `tls.client_certificate_pem`.
+    `client_key_pem` is the private key of `tls.client_certificate_pem`. `secret` (`whsec_…`) is what calls are signed
+    with, where the integration server has it already; without it, one is made.
     """
 
     name: str
@@ -36,6 +37,7 @@ class IntegrationDraft:
     reply_public_keys: tuple[str, ...] = ()
     tls: TlsSettings | None = None
     client_key_pem: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

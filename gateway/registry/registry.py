@@ -119,7 +119,7 @@ class Registry(RegistryReading):
 
     async def register(self, draft: IntegrationDraft, *, actor: Actor = EMBEDDED) -> Registered:
         """Register an integration server; its credentials are in the answer and nowhere else."""
-        api_key, secret = credentials.new_api_key(), signature.new_secret()
+        api_key, secret = credentials.new_api_key(), draft.secret or signature.new_secret()
         digest = await self._keys.digest(api_key)
         integration = await self._writer.write(
             lambda tables, at: changes.register(tables, self._rules, at, draft, digest, secret), actor
