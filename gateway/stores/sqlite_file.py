@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _MAGIC: Final = b"SQLite format 3\0"
 _UNTOUCHED: Final = "The file was not touched."
 _FIND_OUT: Final = "Stop the other process, or give this one its own database (store.url)."
+_held: Final[set[int]] = set()  # the lock files that this process has open
 
 
 @contextmanager
@@ -87,6 +88,7 @@ def inspect(path: Path, check: Callable[[sqlite3.Connection], None], *, whole: b
 
 @contextmanager
 def _locked(lock: Path, path: Path) -> Iterator[None]:
+    owner = os.getpid()
     try:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -101,9 +103,21 @@ def _locked(lock: Path, path: Path) -> Iterator[None]:
             raise StoreLocked(f"The database {path} is in use by {who}. {_FIND_OUT}") from None
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        _held.add(handle)
         yield  # the lock file stays: to remove it would let two processes lock two files of one name
     finally:
-        os.close(handle)
+        if handle in _held or os.getpid() == owner:
+            _held.discard(handle)
+            os.close(handle)
+
+
+def _let_go() -> None:
+    """In a process that was forked: the lock is the other one's, and must not outlive it here."""
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def create_private(path: Path) -> None:

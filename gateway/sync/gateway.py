@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import concurrent.futures
 import os
 import threading
@@ -102,7 +101,7 @@ class SyncGateway:
         with self._lock:
             self._lost = "The gateway was closed."
             opened, self._open = self._open, None
-        atexit.unregister(self.close)
+        _OPEN.discard(self)
         if opened is not None and not opened[0].stop(CLOSE_SECONDS):
             log.error("sync.not_closed", seconds=CLOSE_SECONDS)
 
@@ -135,7 +134,7 @@ class SyncGateway:
             self._failed = error, self._now() + RETRY_SECONDS
             raise
         self._failed = None
-        atexit.register(self.close)
+        _OPEN.add(self)
         return self._open
 
     def _opening(self) -> Any:
@@ -152,6 +151,7 @@ class SyncGateway:
         self._failed = None
         if self._open is None:
             return
+        _OPEN.discard(self)
         _NOT_OURS.append(self._open)  # to let go of it would close what the other process works with
         self._open = None
         if not self._in_memory():
@@ -277,7 +277,13 @@ def _not_here(thread: LoopThread[Gateway]) -> None:
 
 
 _ALL: Final[weakref.WeakSet[SyncGateway]] = weakref.WeakSet()
+_OPEN: Final[set[SyncGateway]] = set()
 _NOT_OURS: Final[list[object]] = []
+
+
+def _close_all() -> None:
+    for gateway in list(_OPEN):
+        gateway.close()
 
 
 def _after_fork() -> None:
@@ -286,3 +292,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+# Before the executors, on whose threads a store closes, end: atexit would be too late. Those of concurrent.futures
+# end by the same means.
+threading._register_atexit(_close_all)  # type: ignore[attr-defined]  # noqa: SLF001  # not in the stubs

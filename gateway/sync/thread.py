@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gateway.errors import NotOpen
 from gateway.observe.log import get_logger
-from gateway.runtime import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -87,7 +86,9 @@ class LoopThread(Generic[T]):
 
     def _live(self) -> None:
         try:
-            run(self._keep())
+            # asyncio's own loop: libuv's pool of threads is not safe under fork (it is joined when a child ends).
+            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+                runner.run(self._keep())
         except BaseException as error:  # noqa: BLE001 - the end of a thread: nobody above could be told
             if self._opened.done():
                 log.error("sync.loop_ended", error=type(error).__name__)  # noqa: TRY400 - no trace of foreign code
