@@ -28,7 +28,13 @@ from gateway.sync.flask import Hooks
 from gateway.testing.hook_server import HookServer
 
 BEFORE = b'{"rows":[1,2]}'
-CALLS = {"allow_http": True, "allow": ["127.0.0.0/8"], "require_ownership": False, "max_result_bytes": 1_000}
+CALLS = {
+    "allow_http": True,
+    "allow": ["127.0.0.0/8"],
+    "require_ownership": False,
+    "max_result_bytes": 1_000,
+    "budget_ms": 10_000,
+}
 SETTINGS = {"store": {"url": "memory:"}, "calls": CALLS}
 TABLE = {"/search": "search", "/items/*": "search"}
 LARGE = [b'["', *[b"x" * 100] * 30, b'"]']
@@ -44,7 +50,13 @@ def declaring(url, path="/merge-patch", policy=FailurePolicy.IGNORE):
     async def prepare(gateway):
         envelope = Envelope(failure_policy=FailurePolicy.FAIL, may_reject=True)
         made = await gateway.registry.register(IntegrationDraft("one", url, envelope=envelope))
-        draft = HookDraft("it", path, types=frozenset({"search"}), timeout_ms=200, failure_policy=policy)
+        draft = HookDraft(
+            "it",
+            path,
+            types=frozenset({"search"}),
+            timeout_ms=200 if path == "/hang" else 10_000,
+            failure_policy=policy,
+        )
         hook = await gateway.registry.create_hook(made.integration.id, draft)
         await gateway.registry.enable(hook.id)
 

@@ -34,7 +34,7 @@ from gateway.testing.hook_server import HookServer, Reply
 from gateway.wire import signature
 
 ROOT = Path(__file__).parents[3]
-CALLS = {"allow_http": True, "allow": ["127.0.0.0/8"], "require_ownership": False}
+CALLS = {"allow_http": True, "allow": ["127.0.0.0/8"], "require_ownership": False, "budget_ms": 10_000}
 SETTINGS = Settings(store={"url": "memory:"}, calls=CALLS)
 QUERY = Query(type="search")
 BEFORE = Result(b'{"rows":[1,2]}')
@@ -48,6 +48,7 @@ async def server():
 
 def declaring(url, path="/replace", policy=FailurePolicy.IGNORE, **options):
     """A `prepare` that declares one hook."""
+    options = {"timeout_ms": 10_000, **options}
 
     async def prepare(gateway):
         envelope = Envelope(failure_policy=FailurePolicy.FAIL, may_reject=True)

@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import threading
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 from wsgiref.validate import validator
 
@@ -21,7 +22,13 @@ from gateway.sync.wsgi import ask
 from gateway.testing.hook_server import HookServer
 
 BEFORE = b'{"rows":[1,2]}'
-CALLS = {"allow_http": True, "allow": ["127.0.0.0/8"], "require_ownership": False, "max_result_bytes": 1_000}
+CALLS = {
+    "allow_http": True,
+    "allow": ["127.0.0.0/8"],
+    "require_ownership": False,
+    "max_result_bytes": 1_000,
+    "budget_ms": 10_000,
+}
 SETTINGS = Settings(store={"url": "memory:"}, calls=CALLS)
 TABLE = {"/search": "search", "/items/*": "search"}
 JSON = [("Content-Type", "application/json")]
@@ -42,7 +49,13 @@ async def gateway_with(server):
         async def prepare(inner):
             envelope = Envelope(failure_policy=FailurePolicy.FAIL, may_reject=True)
             made = await inner.registry.register(IntegrationDraft("one", server.url, envelope=envelope))
-            draft = HookDraft("it", path, types=frozenset({"search"}), timeout_ms=200, failure_policy=policy)
+            draft = HookDraft(
+                "it",
+                path,
+                types=frozenset({"search"}),
+                timeout_ms=200 if path == "/hang" else 10_000,
+                failure_policy=policy,
+            )
             hook = await inner.registry.create_hook(made.integration.id, draft)
             await inner.registry.enable(hook.id)
 
@@ -63,7 +76,7 @@ class Silent(WSGIRequestHandler):
 async def served(app, kind="wsgiref"):
     """`app` behind one of two servers; yields its address."""
     if kind == "wsgiref":
-        running = make_server("127.0.0.1", 0, app, handler_class=Silent)
+        running: Any = make_server("127.0.0.1", 0, app, handler_class=Silent)
     else:
         running = make_threaded_server("127.0.0.1", 0, app, threaded=True)
     port = running.server_port
