@@ -298,11 +298,29 @@ class HookFailed(GatewayError):
 
 
 class UpstreamFailed(GatewayError):
-    """The query API behind the gateway did not answer as it should. (HTTP 504 after a timeout, otherwise 502)"""
+    """The query API behind the gateway did not answer as it should. (HTTP 504 after a timeout, 503 if busy, or 502)
 
-    def __init__(self, detail: str | None = None, *, timed_out: bool = False) -> None:
-        super().__init__(detail)
-        self.status = 504 if timed_out else 502
+    `reason` is the word for it: `refused`, `dns`, `tls`, `timeout`, `broke_off`, `protocol`, `busy`, `down`, or
+    `failed` if nothing more is known. `retry_after`: after how many seconds it is worth another try, if that is known.
+    """
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        timed_out: bool = False,
+        reason: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(detail or "The query API behind the gateway did not answer as it should.")
+        self.timed_out = timed_out
+        self.reason = reason or ("timeout" if timed_out else "failed")
+        self.retry_after = retry_after
+
+    @property
+    def status(self) -> int:
+        """The HTTP status for the caller."""
+        return 504 if self.timed_out else 503 if self.reason == "busy" else 502
 
 
 class QueryRejected(GatewayError):

@@ -22,6 +22,7 @@ from gateway.config.settings import (
     Settings,
     StoreSettings,
 )
+from gateway.config.upstreams import UpstreamSettings
 from gateway.config.values import Address, UnixAddress
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "UnixAddress",
+    "UpstreamSettings",
     "describe",
     "encryption_keys",
     "load_settings",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, PlainValidator, Tag, model_validator
 
-from gateway.config.values import parse_header_name, parse_method, parse_pointer, parse_route_path, parse_url
+from gateway.config.upstreams import UpstreamUrl
+from gateway.config.values import parse_header_name, parse_method, parse_pointer, parse_route_path
 from gateway.wire.path_pattern import PathPattern
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class RouteSettings(BaseModel):
         default=("GET", "POST"),
         description="Which HTTP methods make a query; requests with others pass to `upstream` without hooks.",
     )
-    upstream: Annotated[str, AfterValidator(parse_url)] = Field(
+    upstream: UpstreamUrl = Field(
         description="The base URL of the query API behind this route; the request's own path and query follow it.",
     )
     type: Selector = Field(

@@ -15,6 +15,7 @@ from gateway.config.kinds import FROZEN, Count, ListenAddress, Switch
 from gateway.config.relay import RelaySettings
 from gateway.config.routes import RouteSettings, check_routes
 from gateway.config.server import ServerSettings
+from gateway.config.upstreams import UpstreamSettings, UpstreamUrl
 from gateway.config.values import (
     Address,
     UnixAddress,
@@ -310,9 +311,10 @@ class Settings(BaseSettings):
         description="Where the standalone gateway listens: `host:port`, `[v6]:port`, or the path of a Unix socket. "
         "`[::]` takes IPv4 as well.",
     )
-    upstream: Url | None = Field(
+    upstream: UpstreamUrl | None = Field(
         default=None,
-        description="The query API behind the gateway: shorthand for one route that matches everything.",
+        description="The query API behind the gateway: shorthand for one route that matches everything. `http://…`, "
+        "`https://…`, or `http+unix:///path/to.sock` (a base path may follow after a colon).",
     )
     trusted_proxies: tuple[Annotated[str, AfterValidator(parse_peer)], ...] = Field(
         default=(),
@@ -320,6 +322,7 @@ class Settings(BaseSettings):
         "`X-Forwarded-…` headers are continued; those of others are replaced.",
     )
     server: ServerSettings = ServerSettings()
+    upstreams: UpstreamSettings = UpstreamSettings()
     control: ControlSettings = ControlSettings()
     store: StoreSettings = StoreSettings()
     calls: CallSettings = CallSettings()

@@ -1,0 +1,397 @@
+"""One HTTP/1.1 connection to an upstream: writes requests, reads answers as they come, keeps the time limits."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from typing import TYPE_CHECKING, Final, cast
+
+from gateway.errors import UpstreamFailed
+from gateway.service.messages import ResponseHead
+from gateway.service.upstream import faults
+from gateway.service.upstream.answer import HELD, AnswerBody, UpstreamAnswer
+from gateway.service.upstream.chunks import Chunks
+from gateway.service.upstream.heads import HeadReader
+from gateway.service.upstream.outflow import Outflow
+from gateway.service.upstream.queue import AnswerQueue
+from gateway.service.upstream.times import TimeLimits
+
+if TYPE_CHECKING:
+    from gateway.errors import GatewayError
+    from gateway.service.upstream.heads import ReadHead
+    from gateway.service.upstream.pool import Pool
+
+__all__ = ["Connection"]
+
+_IDLE: Final = 0  # between two exchanges: whatever comes was not asked for
+_HEAD: Final = 1
+_SIZED: Final = 2
+_CHUNKED: Final = 3
+_TO_END: Final = 4  # the body ends where the connection ends
+_TUNNEL: Final = 5
+_OVER: Final = 6
+
+_INTERIM: Final = 64  # 1xx in front of one answer; more are a flood
+_WHERE: Final = {_HEAD: "before it had answered", _TUNNEL: "after it had switched protocols"}
+
+
+class Connection(asyncio.Protocol):
+    """An open connection that does one exchange at a time, over and over.
+
+    `begin` writes a request and gives the queue of its answers. As soon as an answer is whole and another
+    may follow, the connection goes back to its pool by itself. Any byte between two exchanges closes it: an
+    answer that nobody asked for must never meet the next request.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
+        self.loop = loop
+        self.began = False  # a byte of an answer to the present request has come
+        self.reused = False  # it has answered before
+        self.idle_since = 0.0  # loop time
+        self.kept_for = pool.limits.keep_alive  # seconds
+        self._pool = pool
+        self._transport: asyncio.Transport | None = None
+        self._phase = _OVER
+        self._bodiless = self._upgrading = self._keep = self._paused = False
+        self._heads = HeadReader(pool.known_heads, pool.limits.head)
+        self._answers: AnswerQueue | None = None
+        self._interim_count = 0
+        self._body: AnswerBody | None = None
+        self._left = 0
+        self._chunks: Chunks | None = None
+        self._upload: asyncio.Task[None] | None = None
+        self._go_ahead: asyncio.Future[None] | None = None
+        self._times = TimeLimits(loop, self.fail)
+        self._out = Outflow(self._times, pool.limits.write)
+
+    @property
+    def open(self) -> bool:
+        """Whether it can be used."""
+        return self._phase != _OVER
+
+    # ------------------------------------------------------------ a request
+
+    def begin(self, request: bytes, *, method: str, upgrading: bool = False) -> AnswerQueue:
+        """Write a request, or its head, and get its answers; the first of 200 or more is the final one.
+
+        Its `method` and whether it asks for an upgrade say how the answer is read.
+        """
+        self._phase = _HEAD
+        self._bodiless = method == "HEAD"
+        self._upgrading = upgrading
+        self.began = False
+        self._interim_count = 0
+        self._heads.begin()
+        answers = self._answers = AnswerQueue(self.loop)
+        assert self._transport is not None
+        self._transport.write(request)
+        return answers
+
+    def give_up(self, answers: AnswerQueue) -> None:
+        """Nobody waits for `answers` any more: close, unless the connection is through with them."""
+        if self._answers is answers:
+            self.abort()
+
+    def await_answer(self) -> None:
+        """The request is written: from now on the time until the head of the answer is limited."""
+        if self._phase == _HEAD:
+            self._times.answer_by(self._pool.limits.answer)
+
+    def uploading(self, upload: asyncio.Task[None], go_ahead: asyncio.Future[None] | None) -> None:
+        """The body of the request is being sent by `upload`, which waits for `go_ahead` first."""
+        self._upload = upload
+        self._go_ahead = go_ahead
+
+    def uploaded(self) -> None:
+        """All of the request is written."""
+        self._upload = None
+        self.await_answer()
+
+    def upload_failed(self, error: GatewayError) -> None:
+        """The body of the request broke off. That is of no account if the upstream has refused it already."""
+        if self._upload is not None:
+            self._upload = None
+            self.fail(error)
+
+    def write(self, piece: bytes, *more: bytes) -> None:
+        """Write on. Raises `UpstreamFailed` if the connection is gone."""
+        self._out.write(piece, *more)
+
+    async def drained(self) -> None:
+        """Wait while the upstream reads slowly. Raises `UpstreamFailed` if it takes nothing, or is gone."""
+        await self._out.drained(self.loop)
+
+    # ------------------------------------------------------------ an answer
+
+    def await_piece(self, *, quiet: bool) -> None:
+        """Somebody waits for the next piece of the body."""
+        idle = self._pool.limits.idle
+        if idle and not quiet:
+            self._times.piece_by(idle)
+
+    def read_on(self) -> None:
+        """What was held of the body was taken."""
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def let_go(self, body: AnswerBody) -> None:
+        """Nobody reads `body` any more."""
+        if self._body is body:
+            self._body = None
+            body.fail(faults.given_up())
+            self.abort()
+
+    def stream(self) -> AnswerBody:
+        """The bytes that come after a 101."""
+        assert self._body is not None
+        return self._body
+
+    # ------------------------------------------------------------ the end
+
+    def fail(self, error: GatewayError) -> None:
+        """Close at once; whoever waits for something of it gets `error`."""
+        if self._phase == _OVER:
+            return
+        answers, body = self._answers, self._body
+        self._answers = self._body = None
+        self.abort()
+        if answers is not None:
+            answers.fail(error)
+        if body is not None:
+            body.fail(error)
+        self._out.fail(error)
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._phase != _OVER:
+            self._phase = _OVER
+            self._pool.forget(self)
+        self._times.end()
+        if self._upload is not None:
+            self._upload.cancel()
+            self._upload = None
+        if self._chunks is not None:
+            self._chunks.close()
+            self._chunks = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close after what was written is sent."""
+        if self._phase != _OVER and self._transport is not None:
+            self._phase = _OVER
+            self._pool.forget(self)
+            self._transport.close()
+
+    def write_eof(self) -> None:
+        """End the sending, where that is possible without ending the reading."""
+        transport = self._transport
+        if transport is not None and self._phase == _TUNNEL and transport.can_write_eof():
+            transport.write_eof()
+
+    def stale(self) -> bool:
+        """Whether the other side has closed it, or has sent what nobody asked for: asks the system, not the loop."""
+        if self._phase != _IDLE or self._transport is None or self._transport.is_closing():
+            return True
+        poller = select.poll()
+        poller.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poller.poll(0))
+
+    # ------------------------------------------------------------ asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is open (after the TLS handshake, if there is one)."""
+        self._transport = self._out.transport = cast("asyncio.Transport", transport)
+        self._phase = _IDLE
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        phase = self._phase
+        if phase == _HEAD:
+            self._take_head(data)
+            return
+        self._times.read_by = 0.0
+        if phase == _SIZED:
+            self._take_sized(data)
+        elif phase == _CHUNKED:
+            self._take_chunked(data)
+        elif phase in {_TO_END, _TUNNEL}:
+            self._feed(data)
+        else:  # nobody asked for it
+            self.abort()
+
+    def eof_received(self) -> bool:
+        """The other side sends no more."""
+        phase = self._phase
+        if phase == _TO_END:
+            self._keep = False
+            self._finish()
+        elif phase == _TUNNEL:
+            if self._body is not None:
+                self._body.end()
+            # A transport with TLS cannot be half closed.
+            return self._transport is not None and self._transport.get_extra_info("ssl_object") is None
+        elif phase == _IDLE:
+            self.abort()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone, by us, by an orderly end or by a reset (`exc`)."""
+        self._transport = self._out.transport = None
+        in_head = self._phase == _HEAD and self.began
+        self.fail(faults.lost(exc, "in the middle of the head of its answer" if in_head else _WHERE.get(self._phase)))
+
+    def pause_writing(self) -> None:
+        """The other side reads slowly."""
+        self._out.pause()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        self._out.resume()
+
+    # ------------------------------------------------------------ reading
+
+    def _take_head(self, data: bytes) -> None:
+        self.began = True
+        while True:
+            try:
+                found = self._heads.feed(data)
+            except UpstreamFailed as error:
+                self.fail(error)
+                return
+            if found is None:
+                return
+            head, data = found
+            if head.status >= 200:
+                self._take_final(head, data)
+                return
+            if not self._take_interim(head, data) or not data:
+                return
+
+    def _take_interim(self, head: ReadHead, rest: bytes) -> bool:
+        """Whether another head is to follow."""
+        self._interim_count += 1
+        if head.status == 101:
+            if not self._upgrading:
+                self.fail(faults.unasked_switch())
+                return False
+            self._phase = _TUNNEL
+            self._body = AnswerBody(self, None, quiet=True)
+            self._put(UpstreamAnswer(ResponseHead(101, head.reason, head.headers.copy()), self._body, self))
+            if rest:
+                self._feed(rest)
+            return False
+        if self._interim_count > _INTERIM:
+            self.fail(faults.endless_interim())
+            return False
+        if head.status == 100 and self._go_ahead is not None and not self._go_ahead.done():
+            self._go_ahead.set_result(None)
+        if self._upload is None:
+            self.await_answer()
+        empty = AnswerBody(None, 0)
+        empty.complete = True
+        self._put(UpstreamAnswer(ResponseHead(head.status, head.reason, head.headers.copy()), empty, self))
+        return True
+
+    def _take_final(self, head: ReadHead, rest: bytes) -> None:
+        self._times.read_by = 0.0
+        status, length = head.status, head.length
+        self._keep = head.keep
+        if head.kept_for is not None:
+            self.kept_for = min(self._pool.limits.keep_alive, head.kept_for)
+        if self._bodiless or status in {204, 304}:
+            if not self._bodiless and (head.chunked or (length and status == 204)):
+                self._keep = False  # what was announced may still come: not in front of another answer
+            length = 0
+        elif head.chunked:
+            length = None
+        body = self._body = AnswerBody(self, length, quiet=head.quiet)
+        if self._upload is not None:
+            if status >= 300:  # whoever refuses a request does not want the rest of it
+                self._upload.cancel()
+                self._upload = None
+                self._keep = False
+            elif self._go_ahead is not None and not self._go_ahead.done():
+                self._go_ahead.set_result(None)
+        answers = self._answers  # before the connection may go back to its pool
+        answer = UpstreamAnswer(ResponseHead(status, head.reason, head.headers.copy()), body, self)
+        if length is not None:
+            self._phase = _SIZED
+            self._left = length
+            self._take_sized(rest)
+        elif head.chunked:
+            self._phase = _CHUNKED
+            self._chunks = Chunks(self._pool.limits.head)
+            if rest:
+                self._take_chunked(rest)
+        else:
+            self._phase = _TO_END
+            self._keep = False
+            if rest:
+                self._feed(rest)
+        if answers is not None:
+            answers.put(answer)
+
+    def _put(self, answer: UpstreamAnswer) -> None:
+        if self._answers is not None:
+            self._answers.put(answer)
+
+    def _take_sized(self, data: bytes) -> None:
+        left = self._left - len(data)
+        if left > 0:
+            self._left = left
+            if data:
+                self._feed(data)
+            return
+        if left < 0:  # bytes behind the answer: it stands, but nothing else may follow here
+            self._keep = False
+            data = data[:left]
+        if data and self._body is not None:
+            self._body.feed(data)
+        self._finish()
+
+    def _take_chunked(self, data: bytes) -> None:
+        chunks = self._chunks
+        assert chunks is not None
+        try:
+            content = chunks.feed(data)
+        except UpstreamFailed as error:
+            self.fail(error)
+            return
+        if not chunks.complete:
+            if content:
+                self._feed(content)
+            return
+        body = self._body
+        if body is not None:
+            if content:
+                body.feed(content)
+            body.trailers = chunks.trailers
+        self._chunks = None
+        if chunks.surplus:
+            self._keep = False
+        self._finish()
+
+    def _feed(self, data: bytes) -> None:
+        body = self._body
+        if body is not None:
+            body.feed(data)
+            if body.held > HELD and not self._paused and self._transport is not None:
+                self._paused = True
+                self._transport.pause_reading()
+
+    def _finish(self) -> None:
+        """The answer is whole."""
+        body = self._body
+        self._body = self._answers = None
+        # Bytes that are still unsent belong to a request that was answered before it was read.
+        if self._keep and self._upload is None and self._out.empty:
+            self._phase = _IDLE
+            self.reused = True
+            self.read_on()
+            self._pool.put(self)
+        else:
+            self.abort()
+        if body is not None:
+            body.end()
