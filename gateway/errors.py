@@ -305,22 +305,12 @@ class UpstreamFailed(GatewayError):
     """
 
     def __init__(
-        self,
-        detail: str | None = None,
-        *,
-        timed_out: bool = False,
-        reason: str | None = None,
-        retry_after: float | None = None,
+        self, detail: str | None = None, *, timed_out: bool = False, reason: str = "", retry_after: float | None = None
     ) -> None:
         super().__init__(detail or "The query API behind the gateway did not answer as it should.")
-        self.timed_out = timed_out
         self.reason = reason or ("timeout" if timed_out else "failed")
         self.retry_after = retry_after
-
-    @property
-    def status(self) -> int:
-        """The HTTP status for the caller."""
-        return 504 if self.timed_out else 503 if self.reason == "busy" else 502
+        self.status = 504 if timed_out else 503 if reason == "busy" else 502
 
 
 class QueryRejected(GatewayError):

@@ -17,6 +17,7 @@ OTHERS = {
     "cli/client.py": "the control API, from the command line",
     "cli/listen.py": "the server on the user's own machine that calls are brought to",
     "receiver/control/sync_calls.py": "the control API, from an integration server",
+    "service/upstream/connect.py": "the query APIs that the operator configured",
     "receiver/control/async_calls.py": "the control API, from an integration server in an event loop",
     "cli/demo/run.py": "the demo's own servers on loopback",
     "cli/demo/integration_server.py": "the demo's own gateway",
