@@ -298,18 +298,15 @@ class HookFailed(GatewayError):
 
 
 class UpstreamFailed(GatewayError):
-    """The query API behind the gateway did not answer as it should. (HTTP 504 after a timeout, 503 if busy, or 502)
-
-    `reason` is the word for it: `refused`, `dns`, `tls`, `timeout`, `broke_off`, `protocol`, `busy`, `down`, or
-    `failed` if nothing more is known. `retry_after`: after how many seconds it is worth another try, if that is known.
-    """
+    """The query API behind the gateway did not answer as it should. (HTTP 504 after a timeout, 503 if busy, or 502)"""
 
     def __init__(
         self, detail: str | None = None, *, timed_out: bool = False, reason: str = "", retry_after: float | None = None
     ) -> None:
-        super().__init__(detail or "The query API behind the gateway did not answer as it should.")
+        super().__init__(detail)
+        # refused, dns, tls, timeout, broke_off, protocol, busy, down; or failed, if nothing more is known
         self.reason = reason or ("timeout" if timed_out else "failed")
-        self.retry_after = retry_after
+        self.retry_after = retry_after  # seconds
         self.status = 504 if timed_out else 503 if reason == "busy" else 502
 
 
