@@ -304,8 +304,7 @@ class UpstreamFailed(GatewayError):
         self, detail: str | None = None, *, timed_out: bool = False, reason: str = "", retry_after: float | None = None
     ) -> None:
         super().__init__(detail)
-        # refused, dns, tls, timeout, broke_off, protocol, busy, down; or failed, if nothing more is known
-        self.reason = reason or ("timeout" if timed_out else "failed")
+        self.reason = reason or ("timeout" if timed_out else "failed")  # the others: see gateway.service.upstream
         self.retry_after = retry_after  # seconds
         self.status = 504 if timed_out else 503 if reason == "busy" else 502
 
