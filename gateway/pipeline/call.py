@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from gateway.wire.reply import Reply
 
 _SIGN_IN_THREAD: Final = 1024 * 1024  # hashing releases the GIL; below this a thread costs more than it gives
-_USER_AGENT: Final = "query-hook-gateway"
+_STRUCTURED: Final = ("content-type", cloudevents.STRUCTURED_TYPE)
+_ACCEPT: Final = ("accept", reply.ACCEPT)
+_ACCEPT_WITH_REJECT: Final = ("accept", reply.ACCEPT_WITH_REJECT)
+_USER_AGENT: Final = ("user-agent", "query-hook-gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class HookCaller:
                 headers = [("content-type", result.content_type), *event.binary(seen.ident, hook.hook_id, at)]
             else:
                 body = event.structured(seen.ident, hook.hook_id, at, result)
-                headers = [("content-type", cloudevents.STRUCTURED_TYPE)]
+                headers = [_STRUCTURED]
         except TypeError as e:
             detail = f"the query's params or context cannot be written as JSON: {e}"
             raise ReplyUnusable(Reason.PROTOCOL, detail) from None
@@ -129,8 +132,8 @@ class HookCaller:
         else:
             signed = await asyncio.to_thread(hook.keys.sign, ident, timestamp, body, now)
         headers += (
-            ("accept", reply.ACCEPT_WITH_REJECT if hook.may_reject else reply.ACCEPT),
-            ("user-agent", _USER_AGENT),
+            _ACCEPT_WITH_REJECT if hook.may_reject else _ACCEPT,
+            _USER_AGENT,
             (signature.ID, ident),
             (signature.TIMESTAMP, str(timestamp)),
             (signature.SIGNATURE, signed),
@@ -138,7 +141,7 @@ class HookCaller:
             (nesting.DEPTH, str(query.depth + 1)),
             ("traceparent", event.traceparent()),
         )
-        if (state := trace.state(query.tracestate)) is not None:
+        if query.tracestate is not None and (state := trace.state(query.tracestate)) is not None:
             headers.append(("tracestate", state))
         if seen.whole:
             seen.headers, seen.body = headers, body

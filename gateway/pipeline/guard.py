@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 log = get_logger("pipeline")
 
+# To find a member through its class takes as long as a step of the path.
+_UNCHANGED: Final = Status.UNCHANGED
+_APPLIED: Final = Status.APPLIED
+_FAILED: Final = Status.FAILED
+
 _TOO_LATE: Final = 0.001  # seconds; a call that begins with less than that left would be made for nothing
 
 
@@ -112,14 +117,68 @@ class HookGuard:
             refusal = await self._wait(hook, protection, breaker, ticket, deadline)
             if refusal is not None:
                 return result, self._outcome(hook, Status.FAILED, refusal, waited=perf_counter() - begun), None
+        watcher = self._watcher
+        seen = seen or Exchanged()
+        status = _UNCHANGED
+        reason: Reason | None = None
+        detail: str | None = None
+        problem: dict[str, Any] | None = None
+        after = result
+        began = time()
         try:
-            seen = seen or Exchanged()
-            return await self._called(hook, query, event, result, begun, deadline, protection, breaker, ticket, seen)
+            seen.whole = watcher is not None and watcher.watching()
+            call = self._call_again if hook.retry else self._caller.call
+            reply = await call(hook, query, event, result, deadline, seen)
+            if isinstance(reply, Reject):
+                status, problem = Status.REJECTED, reply.problem
+            elif not isinstance(reply, Unchanged):
+                if is_slow(reply, result):
+                    after = await self._applied_on_a_thread(reply, result, deadline)
+                else:
+                    after = self._caller.apply(reply, result)
+                status = _APPLIED
+            ended = time()
+            if ended > deadline:
+                raise TimedOut
+            breaker.leave(ticket, failed=False, slow=ended - began > protection.slow_after)
+        except CallError as e:
+            status, after, problem = _FAILED, result, None
+            reason, detail = Reason(e.reason), e.detail
+            self._failed(hook, e, protection, breaker, ticket, seen, granted=deadline - began, took=time() - began)
+        except Exception as e:  # the last line of defence: a bug of ours must not make an answer worse
+            log.exception("hook.broke_the_gateway", hook=hook.name, id=hook.hook_id)
+            status, after, problem = _FAILED, result, None
+            reason, detail = Reason.PROTOCOL, f"the gateway failed: {type(e).__name__}"
+            breaker.withdraw(ticket)
         except BaseException:
             breaker.withdraw(ticket)
             raise
         finally:
             protection.leave()
+        if reason is not protection.failing:
+            self._log_turn(hook, protection, reason, detail)
+        outcome = Outcome(  # by position: that takes half the time
+            hook.name,
+            hook.integration,
+            status,
+            reason,
+            hook.hook_id,
+            hook.integration_id,
+            hook.generation,
+            (perf_counter() - begun) * 1000,  # milliseconds
+            seen.sent,
+            seen.received,
+            after is not result,
+            detail,
+            hook.fail and status is _FAILED,
+            seen.ident,
+        )
+        if seen.whole and watcher is not None:
+            try:
+                watcher.called(hook, result, after, outcome, seen)
+            except Exception:  # who watches must not disturb
+                log.exception("observer.broke")
+        return after, outcome, problem
 
     async def _wait(
         self, hook: BoundHook, protection: Protection, breaker: Breaker, ticket: int, deadline: float
@@ -140,89 +199,33 @@ class HookGuard:
             protection.leave()
         return Reason.BREAKER_OPEN
 
-    async def _called(
+    def _failed(
         self,
         hook: BoundHook,
-        query: Query,
-        event: QueryEvent,
-        result: Result,
-        begun: float,
-        deadline: float,
+        error: CallError,
         protection: Protection,
         breaker: Breaker,
         ticket: int,
         seen: Exchanged,
-    ) -> tuple[Result, Outcome, dict[str, Any] | None]:
-        time = asyncio.get_running_loop().time
-        began = time()
-        watcher = self._watcher
-        seen.whole = watcher is not None and watcher.watching()
-        status = Status.UNCHANGED
-        reason: Reason | None = None
-        detail: str | None = None
-        problem: dict[str, Any] | None = None
-        after = result
-        try:
-            reply = await self._reply(hook, query, event, result, deadline, seen)
-            if isinstance(reply, Reject):
-                status, problem = Status.REJECTED, reply.problem
-            elif not isinstance(reply, Unchanged):
-                after = await self._applied(reply, result, deadline)
-                status = Status.APPLIED
-            ended = time()
-            if ended > deadline:
-                raise TimedOut
-            breaker.leave(ticket, failed=False, slow=ended - began > protection.slow_after)
-        except CallError as e:
-            ended = time()
-            status, reason, detail = Status.FAILED, Reason(e.reason), e.detail
-            self._react(hook, e)
-            if isinstance(e, ReplyUnusable) and e.retry_after:
-                breaker.pause(ticket, e.retry_after)
-            else:
-                says = verdict(e, seen, granted=deadline - began, limit=protection.limit)
-                if says is Verdict.NOTHING:
-                    breaker.withdraw(ticket)
-                else:
-                    slow = reason is Reason.TIMEOUT or ended - began > protection.slow_after
-                    breaker.leave(ticket, failed=says is Verdict.FAILED, slow=slow)
-        except Exception as e:  # the last line of defence: a bug of ours must not make an answer worse
-            ended = time()
-            log.exception("hook.broke_the_gateway", hook=hook.name, id=hook.hook_id)
-            status, reason, detail = Status.FAILED, Reason.PROTOCOL, f"the gateway failed: {type(e).__name__}"
+        *,
+        granted: float,
+        took: float,
+    ) -> None:
+        """Tell those whom it concerns of a call that failed: it had `granted` seconds and `took` seconds."""
+        if isinstance(error, ReplyUnusable) and error.retry_after:
+            breaker.pause(ticket, error.retry_after)
+        elif (says := verdict(error, seen, granted=granted, limit=protection.limit)) is Verdict.NOTHING:
             breaker.withdraw(ticket)
-        if reason is not None:
-            after, problem = result, None
-        self._log_turn(hook, protection, reason, detail)
-        outcome = Outcome(
-            hook=hook.name,
-            integration=hook.integration,
-            status=status,
-            reason=reason,
-            hook_id=hook.hook_id,
-            integration_id=hook.integration_id,
-            generation=hook.generation,
-            milliseconds=(perf_counter() - begun) * 1000,
-            bytes_out=seen.sent,
-            bytes_in=seen.received,
-            changed=after is not result,
-            detail=detail,
-            fatal=hook.fail and status is Status.FAILED,
-            call_id=seen.ident,
-        )
-        if seen.whole and watcher is not None:
-            try:
-                watcher.called(hook, result, after, outcome, seen)
-            except Exception:  # who watches must not disturb
-                log.exception("observer.broke")
-        return after, outcome, problem
+        else:
+            slow = error.reason == Reason.TIMEOUT or took > protection.slow_after
+            breaker.leave(ticket, failed=says is Verdict.FAILED, slow=slow)
+        if error.reason == Reason.GONE:
+            self._gone(hook)
 
-    async def _reply(
+    async def _call_again(
         self, hook: BoundHook, query: Query, event: QueryEvent, result: Result, deadline: float, seen: Exchanged
     ) -> Reply:
-        """The hook's reply. Where the hook wants that, a call that met no connection is made once more."""
-        if not hook.retry:
-            return await self._caller.call(hook, query, event, result, deadline, seen)
+        """The hook's reply. A call that met no connection is made once more."""
         try:
             return await self._caller.call(hook, query, event, result, deadline, seen)
         except ConnectFailed:
@@ -230,10 +233,8 @@ class HookGuard:
                 raise
         return await self._caller.call(hook, query, event, result, deadline, seen)
 
-    async def _applied(self, reply: Reply, result: Result, deadline: float) -> Result:
-        """The result after `reply`. A patch that asks for much is applied on a thread, and waited for in time only."""
-        if not is_slow(reply, result):
-            return self._caller.apply(reply, result)
+    async def _applied_on_a_thread(self, reply: Reply, result: Result, deadline: float) -> Result:
+        """The result after `reply`, which asks for much: waited for in time only."""
         try:
             async with asyncio.timeout_at(deadline):
                 return await asyncio.to_thread(self._caller.apply, reply, result)
@@ -277,15 +278,8 @@ class HookGuard:
             fatal=hook.fail and status is Status.FAILED,
         )
 
-    def _react(self, hook: BoundHook, error: CallError) -> None:
-        """Do what the failure asks for beyond this query."""
-        if error.reason == Reason.GONE:
-            self._gone(hook)
-
     def _log_turn(self, hook: BoundHook, protection: Protection, reason: Reason | None, detail: str | None) -> None:
-        """Log when a hook begins to fail and when it works again, not each failure between."""
-        if reason is protection.failing:
-            return
+        """Log that a hook begins to fail, fails in another way, or works again; not each failure between."""
         protection.failing = reason
         if reason is None:
             log.info("hook.works_again", hook=hook.name, id=hook.hook_id)

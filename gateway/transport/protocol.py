@@ -69,8 +69,11 @@ class Response:
 
     def header(self, name: str) -> str | None:
         """The value of the header `name` (lower case); repeated ones joined by ", "; `None` if absent."""
-        found = [value for key, value in self.headers if key == name]
-        return ", ".join(found) if found else None
+        found = None
+        for key, value in self.headers:
+            if key == name:
+                found = value if found is None else f"{found}, {value}"
+        return found
 
 
 class Transport(Protocol):

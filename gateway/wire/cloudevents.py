@@ -57,7 +57,7 @@ class QueryEvent:
     Raises `TypeError` if the query's params or context cannot be written as JSON.
     """
 
-    __slots__ = ("_attributes", "_common", "_query", "_question", "_source", "_trace")
+    __slots__ = ("_attributes", "_common", "_query", "_question", "_source", "_spans")
 
     def __init__(self, query: Query, source: str) -> None:
         self._query = query
@@ -65,13 +65,13 @@ class QueryEvent:
         self._common: bytes | None = None
         self._question: bytes | None = None
         self._attributes: tuple[tuple[str, str], ...] | None = None
-        self._trace: str | None = None
+        self._spans: trace.Spans | None = None
 
     def traceparent(self) -> str:
         """The `traceparent` of one call: a new span, for all calls of the query in the same trace."""
-        if self._trace is None:
-            self._trace = trace.child(self._query.traceparent)
-        return trace.child(self._trace)
+        if self._spans is None:
+            self._spans = trace.Spans(self._query.traceparent)
+        return self._spans.child()
 
     def question(self) -> bytes:
         """What is told of the query itself, as JSON: type, capability, tenant, params, context."""

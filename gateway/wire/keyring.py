@@ -28,7 +28,7 @@ class KeyRing:
         signing_keys: Iterable[_Dated] = (),
         public_keys: Iterable[str] = (),
     ) -> None:
-        self._secrets = tuple((signature.key_of(secret), until) for secret, until in secrets)
+        self._secrets = tuple((signature.HmacKey(signature.key_of(secret)), until) for secret, until in secrets)
         self._signing_keys = tuple((SigningKey(private), until) for private, until in signing_keys)
         self._public_keys = tuple(PublicKey(public) for public in public_keys)
 
@@ -61,7 +61,7 @@ class KeyRing:
             public_keys=self._public_keys,
         )
 
-    def _valid_secrets(self, now: float) -> Sequence[bytes]:
+    def _valid_secrets(self, now: float) -> Sequence[signature.HmacKey]:
         return [key for key, until in self._secrets if until is None or until > now]
 
     def _valid_signing_keys(self, now: float) -> Sequence[SigningKey]:

@@ -55,18 +55,39 @@ def key_of(secret: str) -> bytes:
     return key
 
 
+class HmacKey:
+    """The key of a shared secret, taken in once: to go on from there for each message costs less than to begin anew."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, key: bytes) -> None:
+        self._begun = hmac.new(key, digestmod="sha256")
+
+    def signature(self, start: bytes, body: bytes) -> bytes:
+        """What follows `v1,` for the content `start` + `body`."""
+        mac = self._begun.copy()
+        mac.update(start)
+        mac.update(body)
+        return _base64(mac.digest())
+
+
 def sign(
-    keys: Iterable[bytes], message_id: str, timestamp: int, body: bytes, signing_keys: Iterable[SigningKey] = ()
+    keys: Iterable[bytes | HmacKey],
+    message_id: str,
+    timestamp: int,
+    body: bytes,
+    signing_keys: Iterable[SigningKey] = (),
 ) -> str:
     """The value of `webhook-signature`: one signature per key. `timestamp` in seconds since 1970."""
-    content = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
-    signatures = ["v1," + _base64(hmac.digest(key, content, "sha256")).decode() for key in keys]
-    signatures.extend("v1a," + _base64(key.sign(content)).decode() for key in signing_keys)
+    start = f"{message_id}.{timestamp}.".encode()
+    signatures = ["v1," + _hmac(key, start, body).decode() for key in keys]
+    if signing_keys:
+        signatures += ["v1a," + _base64(key.sign(start + body)).decode() for key in signing_keys]
     return " ".join(signatures)
 
 
 def verify(
-    keys: Iterable[bytes],
+    keys: Iterable[bytes | HmacKey],
     *,
     message_id: str | None,
     timestamp: str | None,
@@ -97,17 +118,18 @@ def verify(
         msg = f"{TIMESTAMP} is more than {tolerance_seconds:g} s away from the present"
         raise WebhookRefused(msg)
     try:
-        content = b"%b.%b.%b" % (message_id.encode(), timestamp.encode(), body)
+        start = f"{message_id}.{timestamp}.".encode()
     except UnicodeEncodeError:
         msg = f"{ID} is not text"
         raise WebhookRefused(msg) from None
     symmetric, asymmetric = _given(signature)
     matched = False
     for key in keys:
-        expected = _base64(hmac.digest(key, content, "sha256"))
+        expected = _hmac(key, start, body)
         for candidate in symmetric:
             matched |= hmac.compare_digest(expected, candidate)
     if not matched and public_keys and asymmetric:
+        content = start + body
         matched = any(key.verifies(candidate, content) for candidate in asymmetric for key in public_keys)
     if not matched:
         msg = f"no signature in {SIGNATURE} matches"
@@ -127,6 +149,10 @@ def _given(header: str) -> tuple[list[bytes], list[bytes]]:
             if raw is not None and len(raw) == SIGNATURE_BYTES:
                 asymmetric.append(raw)
     return symmetric, asymmetric
+
+
+def _hmac(key: bytes | HmacKey, start: bytes, body: bytes) -> bytes:
+    return HmacKey(key).signature(start, body) if isinstance(key, bytes) else key.signature(start, body)
 
 
 def _base64(raw: bytes) -> bytes:

@@ -15,16 +15,29 @@ _NO_TRACE: Final = "0" * 32
 _NO_SPAN: Final = "0" * 16
 
 
-def child(traceparent: str | None) -> str:
-    """The `traceparent` of a call made for a query that came with `traceparent`.
+class Spans:
+    """The calls made for a query that came with `traceparent`: spans of its trace.
 
-    The same trace with a new span; a new, sampled trace if there was none or it is malformed.
+    Of a new, sampled trace if there was none or it is malformed.
     """
-    span = f"{random.getrandbits(64) or 1:016x}"  # an identifier, not a secret
-    found = _TRACEPARENT.match(traceparent) if traceparent else None
-    if found is None or found[1] == _NO_TRACE or found[2] == _NO_SPAN:
-        return f"00-{random.getrandbits(128) or 1:032x}-{span}-01"  # an identifier, not a secret
-    return f"00-{found[1]}-{span}-{found[3]}"
+
+    __slots__ = ("_flags", "_trace")
+
+    def __init__(self, traceparent: str | None) -> None:
+        found = _TRACEPARENT.match(traceparent) if traceparent else None
+        if found is None or found[1] == _NO_TRACE or found[2] == _NO_SPAN:
+            self._trace, self._flags = f"{random.getrandbits(128) or 1:032x}", "01"  # an identifier, not a secret
+        else:
+            self._trace, self._flags = found[1], found[3]
+
+    def child(self) -> str:
+        """The `traceparent` of one call: a new span."""
+        return f"00-{self._trace}-{random.getrandbits(64) or 1:016x}-{self._flags}"  # an identifier, not a secret
+
+
+def child(traceparent: str | None) -> str:
+    """The `traceparent` of the only call that is made for what came with `traceparent`."""
+    return Spans(traceparent).child()
 
 
 def state(tracestate: str | None) -> str | None:
