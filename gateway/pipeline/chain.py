@@ -90,9 +90,9 @@ class HookChain:
                 problem = None
                 try:
                     if query.depth >= settings.max_depth:
-                        outcome = guard.skip(hook, Reason.DEPTH)
+                        outcome = turn.without(hook, hook.plan, query, event, result, Reason.DEPTH)
                     elif len(result.body) > settings.max_result_bytes:
-                        outcome = guard.skip(hook, Reason.SIZE)
+                        outcome = turn.without(hook, hook.plan, query, event, result, Reason.SIZE)
                     elif outcomes and time() >= deadline:
                         outcome = guard.out_of_time(hook) if hook.fail else guard.skip(hook, Reason.BUDGET)
                     elif (plan := hook.plan) is None and hook.learned.reusable is False:

@@ -79,6 +79,32 @@ class HookTurn:
             in_shadow = plan is not None and plan.mode is Mode.SHADOW
             return result, outcome._replace(fatal=False) if in_shadow else outcome, None
 
+    def without(
+        self, hook: BoundHook, plan: HookPlan | None, query: Query, event: QueryEvent, result: Result, reason: Reason
+    ) -> Outcome:
+        """The outcome of a hook that nobody can call for `reason`, such as the size of the result.
+
+        It is skipped. But where it is meant for the query, and its failure policy says that the query must not go on
+        without it, that is a failure: what it is there to hide must not be had by asking for more.
+        """
+        begun = perf_counter()
+        if hook.fail and self._is_meant(hook, plan, query, event, result):
+            detail = "it could not be called, and the query must not go on without it"
+            return outcome_of(hook, Status.FAILED, reason, begun=begun, detail=detail)
+        return self._guard.skip(hook, reason)
+
+    def _is_meant(
+        self, hook: BoundHook, plan: HookPlan | None, query: Query, event: QueryEvent, result: Result
+    ) -> bool:
+        """Whether the hook would be called in the query's path: not in shadow, in its share, its condition fulfilled."""
+        if plan is None:
+            return True
+        mode = _ACTIVE if self._rollout is None else self._rollout.mode(hook, plan, query)
+        if mode is None or mode is Mode.SHADOW:
+            return False
+        refusal = self._selection.refusal(hook, plan, query, event, result)
+        return refusal is None or refusal.status is Status.FAILED
+
     async def planned(
         self, hook: BoundHook, plan: HookPlan, query: Query, event: QueryEvent, result: Result, deadline: float
     ) -> Turned:

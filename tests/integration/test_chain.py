@@ -25,6 +25,7 @@ from gateway import (
     Settings,
     open_gateway,
 )
+from gateway.model import Mode
 from gateway.testing.hook_server import HookServer, Reply
 from gateway.wire import signature
 
@@ -349,6 +350,26 @@ async def test_a_result_over_the_limit_is_not_sent() -> None:
         await setup.hook("/replace")
         assert await setup.ask() == (BEFORE, [("replace", "skipped", "size")])
         assert setup.server.requests == []
+
+
+async def test_what_a_hook_that_must_not_fail_cannot_be_sent_is_not_answered_without_it() -> None:
+    async with opened(max_result_bytes=10) as setup:
+        await setup.hook("/replace", failure_policy=FailurePolicy.FAIL)
+        with pytest.raises(HookFailed) as caught:
+            await setup.ask()
+        assert (caught.value.reason, caught.value.status) == ("size", 502)
+        assert [(each.status, each.fatal) for each in caught.value.outcomes] == [("failed", True)]
+        with pytest.raises(HookFailed) as caught:
+            await setup.ask(Query("search", depth=3))
+        assert caught.value.reason == "depth"
+        assert setup.server.requests == []
+
+
+@pytest.mark.parametrize("fields", [{"condition": 'query.tenant != "staff"'}, {"mode": Mode.SHADOW}])
+async def test_but_it_is_where_that_hook_is_not_meant_for_the_query_or_not_in_its_path(fields: Any) -> None:
+    async with opened(max_result_bytes=10) as setup:
+        await setup.hook("/replace", failure_policy=FailurePolicy.FAIL, **fields)
+        assert await setup.ask(Query("search", tenant="staff")) == (BEFORE, [("replace", "skipped", "size")])
 
 
 async def test_a_hook_that_asks_for_a_pause_is_not_called_until_then(setup: Set) -> None:

@@ -107,13 +107,21 @@ def test_a_browser_that_takes_gzip_gets_the_changed_result(standing):
     assert b"@" not in body
 
 
-def test_a_result_beyond_the_limit_passes_to_the_staff(standing, same):
+def test_a_result_beyond_the_limit_is_not_shown_to_the_public_and_passes_to_the_staff(standing, same):
     aliases = " ".join(f"a{number}: mail" for number in range(1000))
     asked = operation(f"{{ desks {{ nodes {{ {aliases} }} }} }}")
     own = standing.own("/graphql", **asked)
     assert len(own.body) > 100_000
     staff = standing.ask("/graphql", **asked, **STAFF)
     assert (same(staff, own), staff.body) == ([], own.body)
+    public = standing.ask("/graphql", **asked)
+    assert (public.status, public.json["hook"], public.json["reason"]) == (502, "discretion", "size")
+    assert b"@" not in public.body
+
+
+def test_a_client_that_says_that_it_is_a_hook_itself_sees_no_more_than_others(standing):
+    refused = standing.ask("/graphql", **DESKS, gateway_depth="9")
+    assert (refused.status, refused.json["hook"], refused.json["reason"]) == (502, "discretion", "depth")
 
 
 def test_without_its_hooks_the_public_gets_an_error_and_the_staff_the_servers_own_answer(standing, same):

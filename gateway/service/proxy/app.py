@@ -130,7 +130,10 @@ class Proxy:
             async for piece in upstream.content.iter_chunked(PIECE):
                 held += piece
                 if len(held) > self._max_result_bytes:
-                    skipped = await self._chain.run(query, Result(bytes(held), _media_type(upstream)))
+                    try:
+                        skipped = await self._chain.run(query, Result(bytes(held), _media_type(upstream)))
+                    except HookFailed as e:  # one that the query must not go on without
+                        return failure_response(e)
                     return await _pass_on(request, upstream, bytes(held), provenance.headers(skipped))
         except (aiohttp.ClientError, TimeoutError) as e:
             failure = UpstreamFailed(timed_out=isinstance(e, TimeoutError))
