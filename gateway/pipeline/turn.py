@@ -96,7 +96,7 @@ class HookTurn:
     def _is_meant(
         self, hook: BoundHook, plan: HookPlan | None, query: Query, event: QueryEvent, result: Result
     ) -> bool:
-        """Whether the hook would be called in the query's path: not in shadow, in its share, its condition fulfilled."""
+        """Whether the hook would be called in the way of the query: not in shadow, in its share, its condition true."""
         if plan is None:
             return True
         mode = _ACTIVE if self._rollout is None else self._rollout.mode(hook, plan, query)
