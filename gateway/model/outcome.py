@@ -19,7 +19,7 @@ class Status(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a hook was skipped (the first six) or failed (the others)."""
+    """Why a hook was skipped (the first seven) or failed (the others)."""
 
     DEPTH = "depth"
     BUDGET = "budget"
@@ -27,6 +27,7 @@ class Reason(StrEnum):
     CONDITION = "condition"
     SAMPLING = "sampling"
     PROJECTION = "projection"
+    ENCODING = "encoding"
 
     TIMEOUT = "timeout"
     CONNECT = "connect"

@@ -74,7 +74,19 @@ class HookChain:
             return Answer(result, trace_id=trace_of(query))
         return await self._run(query, result, hooks)
 
-    async def _run(self, query: Query, result: Result, hooks: tuple[BoundHook, ...]) -> Answer:
+    async def skip(self, query: Query, result: Result, reason: Reason) -> Answer:
+        """The answer to `query` with a result that cannot be sent to any hook, for `reason`.
+
+        Raises `HookFailed` if there is a hook among them that the query must not go on without.
+        """
+        hooks = self._snapshot().select(query.type, query.capability, query.tenant)
+        if not hooks:
+            return Answer(result, trace_id=trace_of(query))
+        return await self._run(query, result, hooks, reason)
+
+    async def _run(
+        self, query: Query, result: Result, hooks: tuple[BoundHook, ...], unsent: Reason | None = None
+    ) -> Answer:
         settings, guard, turn = self._settings, self._guard, self._turn
         time = asyncio.get_running_loop().time
         begun = perf_counter()
@@ -93,6 +105,8 @@ class HookChain:
                         outcome = turn.without(hook, hook.plan, query, event, result, Reason.DEPTH)
                     elif len(result.body) > settings.max_result_bytes:
                         outcome = turn.without(hook, hook.plan, query, event, result, Reason.SIZE)
+                    elif unsent is not None:
+                        outcome = turn.without(hook, hook.plan, query, event, result, unsent)
                     elif outcomes and time() >= deadline:
                         outcome = guard.out_of_time(hook) if hook.fail else guard.skip(hook, Reason.BUDGET)
                     elif (plan := hook.plan) is None and hook.learned.reusable is False:

@@ -12,8 +12,6 @@ GATEWAY = Path(__file__).parents[2] / "gateway"
 OTHERS = {
     "service/serving.py": "makes the session of the data source",
     "service/data_source.py": "the data source that the operator configured",
-    "service/proxy/app.py": "makes the session of the proxy",
-    "service/proxy/forwarding.py": "the upstream that the operator configured",
     "cli/client.py": "the control API, from the command line",
     "cli/listen.py": "the server on the user's own machine that calls are brought to",
     "receiver/control/sync_calls.py": "the control API, from an integration server",

@@ -152,12 +152,13 @@ class Front:
         self.requests += 1
         if self._access is not None:
             head = exchange.head
+            body = exchange.body
             self._access(
                 Access(
                     head.method,
                     head.target,
                     exchange.status or _CLIENT_GONE,
-                    exchange.bytes_in,
+                    0 if body is None else body.received,
                     exchange.bytes_out,
                     self.clock() - exchange.started,
                     connection.client,

@@ -1,10 +1,13 @@
-"""The standalone gateway: in front of a query API, over HTTP.
+"""The standalone gateway: what becomes of a request between the server (`front`) and the query APIs (`upstream`).
 
-`routing` says whether a request is a query and which one, `forwarding` speaks to the upstream, `app` puts the
-two around the chain. What is no result streams through, both ways, untouched.
+`handler` is the way of a request. `paths` and `routes` say which route it takes and which query it is, from what
+`asked` and `reading` find in it; `heads`, `forwarded` and `validators` are the rules of RFC 9110 and 9111 for an
+intermediary; `results` takes a result through its hooks; `passing` streams everything else, untouched, both ways.
+`configured` makes all that from the settings.
 """
 
-from gateway.service.proxy.app import proxy_app
-from gateway.service.proxy.routing import Route, Take
+from gateway.service.proxy.configured import handler_of, limits_of, opened_upstreams, route_of
+from gateway.service.proxy.handler import proxy_handler, pseudonym
+from gateway.service.proxy.routes import Route
 
-__all__ = ["Route", "Take", "proxy_app"]
+__all__ = ["Route", "handler_of", "limits_of", "opened_upstreams", "proxy_handler", "pseudonym", "route_of"]

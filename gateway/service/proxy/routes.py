@@ -14,7 +14,7 @@ from gateway.wire.nesting import DEPTH, depth_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from gateway.service.messages import Headers, RequestHead
+    from gateway.service.messages import Headers, RequestHead, ResponseHead
     from gateway.service.proxy.asked import Asked
     from gateway.service.proxy.paths import Segments
     from gateway.wire.path_pattern import PathPattern
@@ -42,23 +42,26 @@ class MediaTypes:
         self._open = tuple(
             (before, after) for name in types if "*" in name for before, _, after in [name.partition("*")]
         )
-        self._known: dict[bytes, bool] = {}
+        self._known: dict[bytes, str | None] = {}
 
-    def has(self, content_type: bytes | None) -> bool:
-        """Whether an answer with this header has one of them."""
+    def of(self, content_type: bytes | None) -> str | None:
+        """The media type of an answer with this header, if it is one of them."""
         if content_type is None:
-            return False
-        known = self._known.get(content_type)
-        if known is None:
+            return None
+        known = self._known.get(content_type, "")
+        if known == "":
             media = content_type.decode("latin-1").partition(";")[0].strip().lower()
-            known = media in self._exact or any(
-                media.startswith(before) and media.endswith(after) and len(media) > len(before) + len(after)
-                for before, after in self._open
-            )
+            known = media if self._has(media) else None
             if len(self._known) >= _MOST_REMEMBERED:
                 self._known.clear()
             self._known[content_type] = known
         return known
+
+    def _has(self, media: str) -> bool:
+        return media in self._exact or any(
+            media.startswith(before) and media.endswith(after) and len(media) > len(before) + len(after)
+            for before, after in self._open
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +152,11 @@ class Route:
             return asked.document
         return {name: values if len(values) > 1 else values[0] for name, values in asked.query.items()}
 
-    def is_result(self, status: int, content_type: bytes | None) -> bool:
-        """Whether an answer with this head holds a result."""
-        return status in self.result_status and self.result_types.has(content_type)
+    def media_type_of(self, head: ResponseHead) -> str | None:
+        """The media type of the result that an answer with this head holds, `None` if it holds none."""
+        if head.status not in self.result_status:
+            return None
+        return self.result_types.of(value_of(head.headers, b"content-type"))
 
 
 class Taken(NamedTuple):

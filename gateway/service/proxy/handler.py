@@ -1,0 +1,255 @@
+"""The handler of the standalone gateway: which way a request goes, and what is done on it."""
+
+from __future__ import annotations
+
+import secrets
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from gateway.errors import UpstreamFailed
+from gateway.observe.log import get_logger
+from gateway.pipeline import provenance
+from gateway.pipeline.debug import HEADER
+from gateway.pipeline.trace import trace_of
+from gateway.service.messages import RequestHead, ResponseHead, value_of
+from gateway.service.proxy.asked import Asked
+from gateway.service.proxy.forwarded import Forwarding
+from gateway.service.proxy.heads import RequestRules, ResponseRules, without_named
+from gateway.service.proxy.passing import asks_for_websocket, pass_on, tunnel
+from gateway.service.proxy.paths import Misread
+from gateway.service.proxy.reading import read_query
+from gateway.service.proxy.refusals import answer_options, is_for_us, refuse, tell_failure
+from gateway.service.proxy.results import ResultDoor
+from gateway.service.proxy.routes import Router
+from gateway.service.proxy.validators import is_ours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from gateway.pipeline import HookChain
+    from gateway.pipeline.debug import DebugHeader
+    from gateway.service.front import Exchange, Handler
+    from gateway.service.messages import Body, Headers
+    from gateway.service.proxy.routes import Names, Route, Taken
+    from gateway.service.upstream import Upstream, UpstreamAnswer, Upstreams
+
+__all__ = ["Proxy", "proxy_handler", "pseudonym"]
+
+log = get_logger("proxy")
+
+_DEBUG = HEADER.encode()
+_MAY_BE_PARTIAL = frozenset({206, 304, 412, 416})
+_ASKS = frozenset({b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"range"})
+
+
+def pseudonym() -> str:
+    """A name for this gateway in `via`, unlike that of any other one."""
+    return f"query-hook-gateway-{secrets.token_hex(6)}"
+
+
+def proxy_handler(
+    routes: Sequence[Route],
+    upstreams: Upstreams,
+    chain: HookChain,
+    *,
+    is_wanted: Callable[[str, str | None, str | None], bool],
+    max_result_bytes: int,
+    name: str,
+    trusted_proxies: Iterable[str] = (),
+    debug: DebugHeader | None = None,
+) -> Handler:
+    """The handler of requests that go to the upstreams of `routes`.
+
+    `is_wanted(type, capability, tenant)` says whether any hook serves such a query; if none does, the answer streams
+    through. Results up to `max_result_bytes` are held in memory while their hooks run; larger ones pass unmodified.
+    `name` is the gateway's in `via`: requests that come with it have gone in a circle. `trusted_proxies` are believed
+    what they say of the client. With `debug`, queries that come with the header `gateway-debug` and a key are traced.
+    """
+    return Proxy(
+        routes,
+        upstreams,
+        chain,
+        is_wanted=is_wanted,
+        max_result_bytes=max_result_bytes,
+        name=name,
+        trusted_proxies=trusted_proxies,
+        debug=debug,
+    ).handle
+
+
+class Proxy:
+    """Takes requests to their upstreams and results through their hooks."""
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        upstreams: Upstreams,
+        chain: HookChain,
+        *,
+        is_wanted: Callable[[str, str | None, str | None], bool],
+        max_result_bytes: int,
+        name: str,
+        trusted_proxies: Iterable[str] = (),
+        debug: DebugHeader | None = None,
+    ) -> None:
+        self._router = Router(routes)
+        self._upstreams = upstreams
+        self._is_wanted = is_wanted
+        self._debug = debug
+        self._forwarding = Forwarding(trusted_proxies)
+        self._requests = RequestRules(name.encode())
+        self._responses = ResponseRules(name.encode())
+        self._door = ResultDoor(chain, self._responses, max_result_bytes, debug)
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        head = exchange.head
+        head.headers = without_named(head.headers)
+        try:
+            if self._requests.has_been_here(head.headers):
+                refuse(exchange, 508, "The request has come through this gateway before: an upstream leads back to it.")
+            elif head.method == "TRACE":
+                refuse(exchange, 405, "TRACE is not answered here: it would show headers that others have added.")
+            elif head.method == "OPTIONS" and is_for_us(head):
+                answer_options(exchange)
+            elif (taken := self._router.find(head)) is None:
+                refuse(exchange, 404, "No route of the gateway fits this path.")
+            else:
+                await self._take(exchange, taken)
+        except Misread as e:
+            refuse(exchange, 400, e.detail)
+        except UpstreamFailed as e:
+            log.warning("upstream.failed", path=head.path, status=e.status, reason=e.reason, detail=e.detail)
+            if exchange.begun:
+                exchange.abort()  # the head is out: only a connection that breaks can tell that this is not all
+            else:
+                tell_failure(exchange, e)
+
+    async def _take(self, exchange: Exchange, taken: Taken) -> None:
+        head, route = exchange.head, taken.route
+        body: Body | bytes | None = exchange.body
+        if head.method == "GET" and value_of(head.headers, b"upgrade") and asks_for_websocket(head.headers):
+            await self._to_websocket(exchange, taken)
+            return
+        names: Names | None = None
+        if head.method in route.methods or (head.method == "HEAD" and "GET" in route.methods):
+            asked = Asked(head, taken.segments)
+            if exchange.body is not None and route.names_in_body:
+                body = await read_query(asked, exchange.body)
+            names = route.names(asked)
+            if names is not None and self._is_wanted(*names):
+                if exchange.body is body and exchange.body is not None and route.params_in_body:
+                    body = await read_query(asked, exchange.body)
+                await self._query(exchange, taken, names, asked, body)
+                return
+        answer = await self._send(exchange, route, body, whole=_holds_ours(head.headers))
+        try:
+            vary = taken.vary
+            told: Headers = []
+            if names is not None and route.media_type_of(answer.head) is not None:
+                vary = _both(vary, route.headers_read)
+                told = self._traced(route, names, asked)
+            await pass_on(exchange, answer, [*self._responses.untouched(answer.head.headers, vary), *told])
+        finally:
+            answer.release()
+
+    async def _query(
+        self, exchange: Exchange, taken: Taken, names: Names, asked: Asked, body: Body | bytes | None
+    ) -> None:
+        """A query that hooks are enabled for."""
+        route, head = taken.route, exchange.head
+        # Whether the answer is a result is known only once it is there. So conditions and ranges are sent on at first,
+        # because most that come with them are about something else; unless they can be about a result only.
+        method = head.method
+        tried = method == "GET" and exchange.body is None and _asks(head.headers)
+        whole = method == "HEAD" or (method == "GET" and not tried)
+        answer = await self._send(exchange, route, body, wanted=True, whole=whole)
+        try:
+            if tried and answer.head.status in _MAY_BE_PARTIAL and await self._is_of_result(exchange, route, answer):
+                answer.release()
+                answer = await self._send(exchange, route, body, wanted=True, whole=True)
+            media = route.media_type_of(answer.head)
+            if media is None:
+                headers = self._responses.untouched(answer.head.headers, taken.vary)
+                await pass_on(exchange, answer, headers)
+                return
+            vary = _both(taken.vary, route.headers_read)
+            if method == "HEAD":
+                headers = self._responses.without_content(answer.head.headers, vary)
+                await exchange.begin(ResponseHead(answer.head.status, answer.head.reason, headers), None)
+                await exchange.end()
+                return
+            await self._door.answer(exchange, route, route.query(names, asked), answer, media, vary)
+        finally:
+            answer.release()
+
+    async def _is_of_result(self, exchange: Exchange, route: Route, answer: UpstreamAnswer) -> bool:
+        """Whether a partial or conditional answer is about what would be a result, if it was asked for as a whole."""
+        kind = value_of(answer.head.headers, b"content-type")
+        if answer.head.status == 206 and kind is not None and not kind.lower().startswith(b"multipart/byteranges"):
+            return route.result_types.of(kind) is not None
+        whole = await self._send(exchange, route, None, wanted=True, whole=True, method="HEAD")
+        whole.release()
+        return not 200 <= whole.head.status <= 299 or route.media_type_of(whole.head) is not None
+
+    async def _send(
+        self,
+        exchange: Exchange,
+        route: Route,
+        body: Body | bytes | None,
+        *,
+        wanted: bool = False,
+        whole: bool = False,
+        method: str | None = None,
+        more: Headers | None = None,
+    ) -> UpstreamAnswer:
+        """The upstream's answer to the request, or to the same with another `method`."""
+        head = exchange.head
+        upstream: Upstream = self._upstreams.at(route.upstream)
+        origin = self._forwarding.origin(head.headers, exchange.client, exchange.scheme)
+        streamed = body is not None and not isinstance(body, bytes)
+        headers = self._requests.onward(head, upstream.authority, origin, wanted=wanted, whole=whole, body=streamed)
+        if more:
+            headers += more
+        sent = RequestHead(method or head.method, upstream.target(head.target), headers)
+        begun = perf_counter()
+        answer = await upstream.send(sent, body, informational=exchange.informational)
+        exchange.notes["upstream_ms"] = (perf_counter() - begun) * 1000
+        return answer
+
+    async def _to_websocket(self, exchange: Exchange, taken: Taken) -> None:
+        more: Headers = [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
+        answer = await self._send(exchange, taken.route, None, more=more)
+        try:
+            headers = self._responses.untouched(answer.head.headers, taken.vary)
+            if answer.head.status == 101:
+                await tunnel(exchange, answer, headers)
+            else:
+                await pass_on(exchange, answer, headers)
+        finally:
+            answer.release()
+
+    def _traced(self, route: Route, names: Names, asked: Asked) -> Headers:
+        """What is told of the trace of a query without hooks, if its caller wants one and may."""
+        key = value_of(asked.head.headers, _DEBUG)
+        if self._debug is None or key is None:
+            return []
+        with self._debug.tracing(key.decode("latin-1")):
+            trace_id = trace_of(route.query(names, asked))
+        return [] if trace_id is None else [(provenance.TRACE_ID.encode(), trace_id.encode())]
+
+
+def _asks(headers: Headers) -> bool:
+    """Whether a GET asks for a part, or on a condition, that can be about something else than a result."""
+    return any(name in _ASKS for name, _ in headers) and not _holds_ours(headers)
+
+
+def _holds_ours(headers: Headers) -> bool:
+    """Whether a condition is about a result that went through hooks once; the upstream cannot judge that."""
+    return any(name in {b"if-none-match", b"if-range"} and is_ours(value) for name, value in headers)
+
+
+def _both(some: tuple[bytes, ...], others: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    if not some or not others:
+        return some or others
+    return (*some, *(name for name in others if name not in some))

@@ -1,0 +1,212 @@
+"""What of a head goes on to the other side, and what the gateway adds (RFC 9110, section 7.6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.pipeline import provenance
+from gateway.pipeline.debug import HEADER
+from gateway.pipeline.http_answer import CONDITIONS, VALIDATORS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.service.messages import Headers, RequestHead
+
+__all__ = ["Kinds", "RequestRules", "ResponseRules", "without_named"]
+
+_HOP: Final = 1  # concerns one connection, is for this gateway alone, or is made anew
+_CONDITION: Final = 8  # asks for a part or a change of the unchanged result
+_CODING: Final = 16
+_EXPECT: Final = 32
+_VALIDATOR: Final = 64  # speaks of the very bytes of the upstream
+_TOLD: Final = 128  # what another gateway tells of its hooks
+_FRESH: Final = 256  # how long the upstream's answer may be used again
+_TRAILER: Final = 512
+
+_ALL_HOPS: Final = (
+    b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"content-length", b"upgrade",
+    b"proxy-authenticate", b"proxy-authorization", b"http2-settings",
+)  # fmt: skip
+_TOKENS_OF_OUR_OWN: Final = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings", b""})
+_UNDOABLE: Final = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
+_MOST_REMEMBERED: Final = 1024
+
+_OF_REQUESTS: Final = {
+    **dict.fromkeys((*_ALL_HOPS, b"host", HEADER.encode(), b"forwarded", b"x-real-ip"), _HOP),
+    **dict.fromkeys((name.encode() for name in CONDITIONS), _CONDITION),
+    b"accept-encoding": _CODING,
+    b"expect": _EXPECT,
+}
+_OF_RESPONSES: Final = {
+    **dict.fromkeys(_ALL_HOPS, _HOP),
+    **dict.fromkeys((name.encode() for name in VALIDATORS), _VALIDATOR),
+    **dict.fromkeys((name.encode() for name in (provenance.HOOKS, provenance.TRACE_ID)), _TOLD),
+    **dict.fromkeys((b"cache-control", b"expires", b"pragma"), _FRESH),
+    b"content-encoding": _CODING,
+    b"trailer": _TRAILER,
+}
+
+
+class Kinds:
+    """Which names of headers are of which kind; a `family` of names is left out whole.
+
+    What was found of a name is remembered.
+    """
+
+    __slots__ = ("_family", "_seen", "_table")
+
+    def __init__(self, table: dict[bytes, int], family: bytes | None = None) -> None:
+        self._table = table
+        self._family = family
+        self._seen: dict[bytes, int] = {}
+
+    def of(self, name: bytes) -> int:
+        """The kind of the header `name`, in lower case; 0 for nearly all."""
+        kind = self._seen.get(name)
+        if kind is None:
+            # Some servers take an underscore for a hyphen, so a name with one must not slip through.
+            plain = name.replace(b"_", b"-")
+            kind = self._table.get(plain, 0)
+            if self._family is not None and plain.startswith(self._family):
+                kind = _HOP
+            if len(self._seen) >= _MOST_REMEMBERED:
+                self._seen.clear()
+            self._seen[name] = kind
+        return kind
+
+
+def without_named(headers: Headers) -> Headers:
+    """`headers` without those that `connection` names as concerning this connection only; itself, if there are none."""
+    named: set[bytes] = set()
+    for name, value in headers:
+        if name == b"connection":
+            named.update(token.strip(b" \t") for token in value.lower().split(b","))
+    named -= _TOKENS_OF_OUR_OWN
+    return [field for field in headers if field[0] not in named] if named else headers
+
+
+class RequestRules:
+    """The headers of requests on their way to an upstream. `pseudonym` is the gateway's name in `via`."""
+
+    def __init__(self, pseudonym: bytes) -> None:
+        self._vias = (b"1.0 " + pseudonym, b"1.1 " + pseudonym)
+        self._pseudonym = pseudonym
+        self._kinds = Kinds(_OF_REQUESTS, b"x-forwarded-")
+
+    def onward(
+        self, head: RequestHead, authority: bytes, origin: Headers, *, wanted: bool, whole: bool, body: bool
+    ) -> Headers:
+        """The headers to send on to `authority`, whose body is streamed if there is a `body`.
+
+        `origin` tells of the client. For a query that is `wanted` by hooks, only codings are accepted that the
+        gateway can undo; with `whole`, conditions and ranges are left out.
+        """
+        mask = _HOP if body else _HOP | _EXPECT
+        if wanted:
+            mask |= _CODING
+        if whole:
+            mask |= _CONDITION
+        of = self._kinds.of
+        made: Headers = [(b"host", authority)]
+        codings: list[bytes] = []
+        trailers = False
+        for field in head.headers:
+            kind = of(field[0]) & mask
+            if not kind:
+                made.append(field)
+            elif kind == _CODING:
+                codings.append(field[1])
+            elif field[0] == b"te":
+                trailers = trailers or b"trailers" in field[1].lower()
+        if wanted:
+            made.append((b"accept-encoding", undoable(codings)))
+        if trailers:
+            made += [(b"te", b"trailers"), (b"connection", b"te")]
+        made.append((b"via", self._vias[head.minor]))
+        made += origin
+        return made
+
+    def has_been_here(self, headers: Headers) -> bool:
+        """Whether the request came through this very gateway before: a loop."""
+        pseudonym = self._pseudonym
+        return any(name == b"via" and pseudonym in value for name, value in headers)
+
+
+class ResponseRules:
+    """The headers of answers on their way to a client. `pseudonym` is the gateway's name in `via`."""
+
+    def __init__(self, pseudonym: bytes) -> None:
+        self._via = (b"via", b"1.1 " + pseudonym)
+        self._kinds = Kinds(_OF_RESPONSES)
+
+    def untouched(self, headers: Headers, vary: Iterable[bytes] = ()) -> Headers:
+        """Those of an answer that passes as it is. `vary`: request headers that it was chosen by."""
+        of = self._kinds.of
+        made = [field for field in without_named(headers) if of(field[0]) != _HOP]
+        made.append(self._via)
+        if vary:
+            made.append((b"vary", b", ".join(vary)))
+        return made
+
+    def after_hooks(
+        self, headers: Headers, vary: Iterable[bytes], *, decoded: bool, whole: bool, revalidate: bool
+    ) -> Headers:
+        """Those of a result that hooks were there for.
+
+        Nothing is left that speaks of the unchanged bytes. `decoded`: the body goes out without the upstream's content
+        encoding; `whole`: it is known, so it has no trailers; `revalidate`: caches ask again before each use.
+        """
+        mask = _HOP | _VALIDATOR | _TOLD | (_CODING if decoded else 0)
+        if whole:
+            mask |= _TRAILER
+        if revalidate:
+            mask |= _FRESH
+        of = self._kinds.of
+        made: Headers = []
+        directives: list[bytes] = []
+        for field in without_named(headers):
+            kind = of(field[0]) & mask
+            if not kind:
+                made.append(field)
+            elif field[0] == b"cache-control":
+                directives.append(field[1])
+        if revalidate:
+            made.append((b"cache-control", revalidated(directives)))
+        made.append(self._via)
+        if vary:
+            made.append((b"vary", b", ".join(vary)))
+        return made
+
+    def without_content(self, headers: Headers, vary: Iterable[bytes]) -> Headers:
+        """Those of the answer to a HEAD for a result that hooks are there for: nothing is known of what they make."""
+        made = self.after_hooks(headers, vary, decoded=False, whole=True, revalidate=True)
+        return [field for field in made if field[0] != b"content-encoding"]
+
+
+# RFC 9111, section 5.2.2: who may store an answer stays as the upstream said; for how long it may be used does not.
+_KEPT_DIRECTIVES: Final = (b"no-store", b"private", b"no-transform")
+
+
+def revalidated(values: list[bytes]) -> bytes:
+    """`cache-control` of an answer that is to be checked with the gateway before each use."""
+    kept = [b"no-cache"]
+    for value in values:
+        for directive in value.split(b","):
+            name = directive.strip(b" \t").partition(b"=")[0].lower()
+            if name in _KEPT_DIRECTIVES and name not in kept:
+                kept.append(name)
+    return b", ".join(kept)
+
+
+def undoable(values: list[bytes]) -> bytes:
+    """`accept-encoding` with those codings only that the gateway can undo; `identity` if there is none."""
+    if not values:
+        return b"identity"
+    kept = []
+    for value in values:
+        for member in value.split(b","):
+            coding, _, weight = member.strip(b" \t").partition(b";")
+            if coding.strip(b" \t").lower() in _UNDOABLE:
+                kept.append(coding.strip(b" \t").lower() + (b";" + weight.strip(b" \t") if weight else b""))
+    return b", ".join(kept) or b"identity"
