@@ -96,6 +96,20 @@ class SyncGateway:
         """
         self._present()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is open now, in this process."""
+        opened = self._open
+        return opened is not None and opened[0].alive
+
+    @property
+    def inner(self) -> Gateway:
+        """The gateway that is kept open; all but its registry's snapshot is for its own event loop, see `call`.
+
+        Raises as `open` does.
+        """
+        return self._present()[1]
+
     def close(self) -> None:
         """Close it, for good; the results of queries in flight are as they were."""
         with self._lock:

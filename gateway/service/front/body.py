@@ -139,6 +139,7 @@ class RequestBody:
     def _wake(self) -> None:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
+            self._connection.body_awaited()
             waiter.set_result(None)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.service.front.body import RequestBody, too_slow
 from gateway.service.front.chunks import ChunkReader
 from gateway.service.front.exchange import Exchange
-from gateway.service.front.heads import HeadReader
+from gateway.service.front.heads import HeadReader, after_empty_lines
 from gateway.service.front.outgoing import Outgoing
 from gateway.service.front.refusal import PROBLEM_HEADERS, ClientGone, RequestRefused, problem_body
 from gateway.service.front.tunnel import ClientTunnel
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CR: Final = 0x0D
 _UNREAD_BODY_KEPT: Final = 64 * 1024  # bytes that are read and dropped, to keep the connection
 _LINGER_SECONDS: Final = 5.0
 
@@ -112,7 +113,8 @@ class Connection(Outgoing):
         self._pending = b""
         if self._tunnel is not None:
             self._tunnel.end()
-        self._stop_handling()
+        if self._tunnel is None or not self._tunnel.closed:
+            self._stop_handling()
         self._front.forget(self)
 
     def resume_writing(self) -> None:
@@ -169,6 +171,8 @@ class Connection(Outgoing):
     def _read(self, data: bytes) -> None:
         """Begin the request at the start of `data`, if its head is whole; else keep it."""
         front = self._front
+        if data[0] == _CR:
+            data = after_empty_lines(data)
         try:
             read = self._heads.read(data)
             if read is None:
@@ -246,7 +250,9 @@ class Connection(Outgoing):
         front = self._front
         try:
             await front.handler(exchange)
-            if not (exchange.ended or self._tunnel is not None or self._closing):
+            if self._tunnel is not None:
+                exchange.ended = True
+            elif not (exchange.ended or self._closing):
                 self._fail(exchange, 500, front.unanswered(exchange))
         except RequestRefused as refusal:
             self._fail(exchange, refusal.status, problem_body(refusal.status, refusal.detail))

@@ -32,8 +32,20 @@ class Exchange:
     """
 
     __slots__ = (
-        "_chunked", "_connection", "_left", "_notes", "_silent", "_started", "begun", "body", "bytes_out", "ended",
-        "head", "keep", "status",
+        "_chunked",
+        "_connection",
+        "_left",
+        "_notes",
+        "_silent",
+        "_started",
+        "_tunnel",
+        "_written",
+        "begun",
+        "body",
+        "ended",
+        "head",
+        "keep",
+        "status",
     )  # fmt: skip
 
     def __init__(
@@ -45,7 +57,8 @@ class Exchange:
         self.ended = False  # whether the answer is complete
         self.keep = keep  # whether another request may follow on this connection
         self.status = 0
-        self.bytes_out = 0
+        self._written = 0
+        self._tunnel: ClientTunnel | None = None
         self._connection = connection
         self._started = started
         self._notes: dict[str, object] | None = None
@@ -89,7 +102,7 @@ class Exchange:
         if silent or self.head.method == "HEAD":
             connection.write(head)
             return
-        self.bytes_out = size
+        self._written = size
         if size <= _JOIN_UP_TO:
             connection.write(head + body)
         else:
@@ -160,7 +173,7 @@ class Exchange:
             if size > self._left:
                 raise ValueError("the body of the answer is longer than the length that was announced")
             self._left -= size
-        self.bytes_out += size
+        self._written += size
         if not self._chunked:
             connection.write(piece)
         elif size <= _JOIN_CHUNK_UP_TO:
@@ -208,7 +221,7 @@ class Exchange:
         self.begun = True
         self.status = 101
         self.keep = False
-        tunnel = self._connection.leave_http(data)
+        tunnel = self._tunnel = self._connection.leave_http(data)
         await self._drained()
         return tunnel
 
@@ -218,6 +231,18 @@ class Exchange:
     def noted(self) -> dict[str, object] | None:
         """`notes`, if there are any."""
         return self._notes
+
+    @property
+    def bytes_in(self) -> int:
+        """How much of the request's body has come, or through the tunnel."""
+        if self._tunnel is not None:
+            return self._tunnel.received
+        return 0 if self.body is None else self.body.received
+
+    @property
+    def bytes_out(self) -> int:
+        """How much of the answer's body was written, or into the tunnel."""
+        return self._written if self._tunnel is None else self._tunnel.sent
 
     @property
     def started(self) -> float:

@@ -152,13 +152,12 @@ class Front:
         self.requests += 1
         if self._access is not None:
             head = exchange.head
-            body = exchange.body
             self._access(
                 Access(
                     head.method,
                     head.target,
                     exchange.status or _CLIENT_GONE,
-                    0 if body is None else body.received,
+                    exchange.bytes_in,
                     exchange.bytes_out,
                     self.clock() - exchange.started,
                     connection.client,

@@ -12,13 +12,19 @@ from gateway.service.front.request_line import read_request_line
 if TYPE_CHECKING:
     from gateway.service.front.settings import FrontSettings
 
-__all__ = ["HeadReader"]
+__all__ = ["HeadReader", "after_empty_lines"]
 
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
 _NO_REQUEST: Final = re.compile(rb"(?<!\r)\n|\r[^\n]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FIRST_BYTES: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz\r")
 _AROUND_TARGET: Final = 64  # bytes of a first line beside its target
 _FAMILIAR_UP_TO: Final = 4096
+
+
+def after_empty_lines(data: bytes) -> bytes:
+    """What is left of `data` without empty lines at its start, which stand for nothing (RFC 9112, section 2.2)."""
+    lines = _EMPTY_LINES.match(data)
+    return data if lines is None else data[lines.end() :]
 
 
 class HeadReader:
@@ -43,11 +49,6 @@ class HeadReader:
         `None` if the head is not whole: call again with the same bytes and more behind them. Raises `RequestRefused`.
         The fields are shared with later requests: whoever changes the headers takes a copy.
         """
-        if data[:1] == b"\r":  # RFC 9112, section 2.2: empty lines in front of a request are passed over
-            empty = _EMPTY_LINES.match(data)
-            if empty is not None:
-                data = data[empty.end() :]
-                self._scanned = 0
         end = data.find(b"\r\n\r\n", self._scanned)
         if end < 0:
             self._check_part(data)

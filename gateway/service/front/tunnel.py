@@ -20,11 +20,12 @@ _HIGH: Final = 64 * 1024
 class ClientTunnel:
     """Bytes from and to the client after 101 (Switching Protocols); implements `messages.Tunnel`."""
 
-    __slots__ = ("_connection", "_ended", "_held", "_pieces", "_waiter", "received", "sent")
+    __slots__ = ("_connection", "_ended", "_held", "_pieces", "_waiter", "closed", "received", "sent")
 
     def __init__(self, connection: Connection, first: bytes) -> None:
         self.received = len(first)
         self.sent = 0
+        self.closed = False  # by the handler
         self._connection = connection
         self._pieces: deque[bytes] = deque([first] if first else [])
         self._held = len(first)
@@ -65,6 +66,7 @@ class ClientTunnel:
 
     def close(self) -> None:
         """Close the connection once what was written is sent."""
+        self.closed = True
         self._connection.close()
 
     # ------------------------------------------------------------ the connection's side
