@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import orjson
@@ -31,8 +31,8 @@ _PLAIN: Final = re.compile(r"[!#$&-~]*\Z")
 
 def rfc3339(at: float) -> str:
     """`at` (seconds since 1970) as RFC 3339 in UTC with milliseconds."""
-    seconds, milliseconds = divmod(int(at * 1000), 1000)
-    return f"{_to_the_second(seconds)}.{milliseconds:03d}Z"
+    milliseconds = int(at * 1000)
+    return f"{_to_the_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
 
 
 @lru_cache(maxsize=8)
@@ -76,17 +76,18 @@ class QueryEvent:
     def question(self) -> bytes:
         """What is told of the query itself, as JSON: type, capability, tenant, params, context."""
         if self._question is None:
-            q = self._query
-            self._question = orjson.dumps(
-                {
-                    "type": q.type,
-                    "capability": q.capability,
-                    "tenant": q.tenant,
-                    "params": q.params,
-                    "context": q.context,
-                }
-            )
+            self._question = orjson.dumps(self._asked())
         return self._question
+
+    def _asked(self) -> dict[str, Any]:
+        q = self._query
+        return {
+            "type": q.type,
+            "capability": q.capability,
+            "tenant": q.tenant,
+            "params": q.params,
+            "context": q.context,
+        }
 
     def structured(self, message_id: str, hook_id: str, at: float, result: Result, *, traced: bool = False) -> bytes:
         """The body of a structured call. `at` in seconds since 1970.
@@ -106,19 +107,14 @@ class QueryEvent:
 
     def _encode(self) -> bytes:
         q = self._query
-        attributes = {"source": self._source, "type": EVENT_TYPE + q.type, "subject": q.id}
+        event: dict[str, Any] = {"source": self._source, "type": EVENT_TYPE + q.type, "subject": q.id}
         if q.capability is not None:
-            attributes["capability"] = q.capability
+            event["capability"] = q.capability
         if q.tenant is not None:
-            attributes["tenant"] = q.tenant
-        return b"".join(
-            (
-                orjson.dumps(attributes)[1:-1],
-                b',"datacontenttype":"application/json","data":{"query":',
-                self.question(),
-                b',"result":',
-            )
-        )
+            event["tenant"] = q.tenant
+        event["datacontenttype"] = "application/json"
+        event["data"] = {"query": self._asked()}
+        return orjson.dumps(event)[1:-2] + b',"result":'  # without what closes it
 
     def binary(self, message_id: str, hook_id: str, at: float) -> list[tuple[str, str]]:
         """The `ce-` headers of a binary call, whose body is exactly the result."""

@@ -10,6 +10,7 @@ Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/st
 from __future__ import annotations
 
 import binascii
+import hashlib
 import hmac
 import re
 import secrets as _random
@@ -28,6 +29,8 @@ ID: Final = "webhook-id"
 TIMESTAMP: Final = "webhook-timestamp"
 SIGNATURE: Final = "webhook-signature"
 TOLERANCE_SECONDS: Final = 300
+
+_BLOCK: Final = 64  # bytes that SHA-256 takes at a time
 
 _CANONICAL_INTEGER = re.compile(r"(?:0|[1-9][0-9]{0,11})\Z")
 _MAX_SIGNATURES = 32
@@ -56,19 +59,29 @@ def key_of(secret: str) -> bytes:
 
 
 class HmacKey:
-    """The key of a shared secret, taken in once: to go on from there for each message costs less than to begin anew."""
+    """The key of a shared secret for HMAC-SHA256, taken in once for all messages.
 
-    __slots__ = ("_begun",)
+    What RFC 2104, section 4, advises: the first block of both hashes depends on the key alone. To go on from there
+    takes half the time of `hmac.digest`, and the body is not copied.
+    """
+
+    __slots__ = ("_inner", "_outer")
 
     def __init__(self, key: bytes) -> None:
-        self._begun = hmac.new(key, digestmod="sha256")
+        if len(key) > _BLOCK:
+            key = hashlib.sha256(key).digest()
+        key = key.ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
 
     def signature(self, start: bytes, body: bytes) -> bytes:
         """What follows `v1,` for the content `start` + `body`."""
-        mac = self._begun.copy()
-        mac.update(start)
-        mac.update(body)
-        return _base64(mac.digest())
+        inner = self._inner.copy()
+        inner.update(start)
+        inner.update(body)
+        mac = self._outer.copy()
+        mac.update(inner.digest())
+        return binascii.b2a_base64(mac.digest(), newline=False)
 
 
 def sign(
@@ -80,7 +93,7 @@ def sign(
 ) -> str:
     """The value of `webhook-signature`: one signature per key. `timestamp` in seconds since 1970."""
     start = f"{message_id}.{timestamp}.".encode()
-    signatures = ["v1," + _hmac(key, start, body).decode() for key in keys]
+    signatures = ["v1," + _taken_in(key).signature(start, body).decode() for key in keys]
     if signing_keys:
         signatures += ["v1a," + _base64(key.sign(start + body)).decode() for key in signing_keys]
     return " ".join(signatures)
@@ -125,7 +138,7 @@ def verify(
     symmetric, asymmetric = _given(signature)
     matched = False
     for key in keys:
-        expected = _hmac(key, start, body)
+        expected = _taken_in(key).signature(start, body)
         for candidate in symmetric:
             matched |= hmac.compare_digest(expected, candidate)
     if not matched and public_keys and asymmetric:
@@ -151,8 +164,8 @@ def _given(header: str) -> tuple[list[bytes], list[bytes]]:
     return symmetric, asymmetric
 
 
-def _hmac(key: bytes | HmacKey, start: bytes, body: bytes) -> bytes:
-    return HmacKey(key).signature(start, body) if isinstance(key, bytes) else key.signature(start, body)
+def _taken_in(key: bytes | HmacKey) -> HmacKey:
+    return HmacKey(key) if isinstance(key, bytes) else key
 
 
 def _base64(raw: bytes) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 from datetime import UTC, datetime
 
 import pytest
@@ -126,3 +128,11 @@ def test_a_secret_that_is_none_is_refused_without_being_shown(secret: str) -> No
     with pytest.raises(ValueError, match="a signing secret") as caught:
         signature.key_of(secret)
     assert secret.removeprefix("whsec_") not in str(caught.value) or secret == "whsec_"
+
+
+@given(key=st.binary(max_size=200), start=st.binary(max_size=100), body=st.binary(max_size=300))
+def test_a_key_that_was_taken_in_signs_each_message_as_hmac_does(key: bytes, start: bytes, body: bytes) -> None:
+    taken_in = signature.HmacKey(key)
+    for content in (body, b"", body * 9):
+        expected = base64.b64encode(hmac.digest(key, start + content, "sha256"))
+        assert expected == taken_in.signature(start, content)
