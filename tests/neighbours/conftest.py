@@ -280,14 +280,21 @@ def matches(said, shown):
 
 @pytest.fixture(scope="session")
 def same():
-    """Says what tells two answers apart: status, headers that describe the content, and every byte but `varying`."""
+    """Says in what the gateway's answer differs from the system's: status, headers that describe the content, and
+    every byte but what is `varying`. Of the request's headers the answer may be said to depend on more.
+    """
 
-    def differences(left, right, varying=None):
-        def essence(answer):
-            headers = {k: v for k, v in answer.headers.items() if k not in TELLING and not k.startswith("gateway-")}
-            return answer.status, headers, re.sub(varying, b"", answer.body) if varying else answer.body
+    def differences(answer, own, varying=None):
+        def essence(given):
+            headers = {k: v for k, v in given.headers.items() if k not in TELLING and not k.startswith("gateway-")}
+            return given.status, headers, re.sub(varying, b"", given.body) if varying else given.body
 
-        return [(one, other) for one, other in zip(essence(left), essence(right), strict=True) if one != other]
+        found, expected = essence(answer), essence(own)
+        names, wanted = (
+            {name.strip().lower() for name in headers.pop("vary", "").split(",")} - {""}
+            for headers in (found[1], expected[1])
+        )
+        return [pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]] + sorted(wanted - names)
 
     return differences
 
