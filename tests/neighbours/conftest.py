@@ -290,6 +290,9 @@ def same():
             return given.status, headers, re.sub(varying, b"", given.body) if varying else given.body
 
         found, expected = essence(answer), essence(own)
+        if "json" in found[1].get("content-type", "") and found[1].get("cache-control") == "no-cache":
+            for headers in (found[1], expected[1]):  # a result that hooks may change must be asked for again each time
+                headers.pop("cache-control", None)
         names, wanted = (
             {name.strip().lower() for name in headers.pop("vary", "").split(",")} - {""}
             for headers in (found[1], expected[1])
