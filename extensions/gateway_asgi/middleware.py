@@ -16,7 +16,7 @@ from gateway_asgi.request import Request
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from gateway import Gateway, Query, Settings
+    from gateway import Answer, Gateway, Query, Settings
     from gateway.service.embedding import Prepare
     from gateway_asgi.request import Application, Message, Receive, Scope, Send
 
@@ -155,9 +155,12 @@ class _Answer:
         self._send = send
         self._start: Message | None = None  # held until the body is whole
         self._held = bytearray()
+        self._failed = False  # what the application goes on to send is of no use any more
 
     async def send(self, message: Message) -> None:
         """Take the next message of the application."""
+        if self._failed:
+            return
         if message["type"] == "http.response.start":
             if self._holds_result(message):
                 self._start = message
@@ -181,24 +184,30 @@ class _Answer:
         if more and len(self._held) <= self._gateway.settings.calls.max_result_bytes:
             return
         self._start = None
-        status, headers, body = await self._through_hooks(start)
+        try:
+            answer = await self._through_hooks(start)
+        except (HookFailed, QueryRejected) as error:
+            self._failed = more
+            status, told, body = failure(error)
+            await self._send_whole(start, status, [*told.items(), ("content-length", str(len(body)))], body)
+            return
+        headers = head_after_hooks(_text(start), answer)
         if more:  # skipped for its size: what follows is not known yet, so its length is the application's
-            status, headers = start["status"], _with_length_of(start, headers)
+            headers = _with_length_of(start, headers)
+        await self._send_whole(start, start["status"], headers, answer.result.body, more=more)
+
+    async def _through_hooks(self, start: Message) -> Answer:
+        media = next(value for name, value in _text(start) if name.lower() == "content-type")
+        result = Result(bytes(self._held), media.partition(";")[0].strip().lower())
+        with self._gateway.debug.tracing(self._debug):
+            return await self._gateway.chain.run(self._query, result)
+
+    async def _send_whole(
+        self, start: Message, status: int, headers: list[tuple[str, str]], body: bytes, *, more: bool = False
+    ) -> None:
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         await self._send({**start, "status": status, "headers": encoded})
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
-
-    async def _through_hooks(self, start: Message) -> tuple[int, list[tuple[str, str]], bytes]:
-        headers = _text(start)
-        media = next(value for name, value in headers if name.lower() == "content-type")
-        result = Result(bytes(self._held), media.partition(";")[0].strip().lower())
-        try:
-            with self._gateway.debug.tracing(self._debug):
-                answer = await self._gateway.chain.run(self._query, result)
-        except (HookFailed, QueryRejected) as error:
-            status, told, body = failure(error)
-            return status, [*told.items(), ("content-length", str(len(body)))], body
-        return start["status"], head_after_hooks(headers, answer), answer.result.body
 
 
 def _text(start: Message) -> list[tuple[str, str]]:

@@ -111,6 +111,7 @@ class _Answering:
         self._begun: tuple[str, Headers, ExcInfo | None] | None = None  # held, and not sent yet
         self._held = bytearray()
         self._write: Callable[[bytes], object] | None = None  # once the head is sent
+        self._failed = False  # what the application gives is of no use any more
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Callable[[bytes], object]:
         """The application's `start_response`."""
@@ -127,7 +128,8 @@ class _Answering:
         assert self._write is not None
         if held := self._released():
             self._write(held)
-        self._write(piece)
+        if not self._failed:
+            self._write(piece)
 
     def of(self, pieces: Iterable[bytes]) -> Iterable[bytes]:
         """What the server gets for `pieces`, the application's."""
@@ -139,7 +141,8 @@ class _Answering:
             rest = iter(pieces)
             for piece in rest:
                 if self._write is not None or not self._keeps(piece):
-                    return _Pieces(chain((self._released(), piece), rest), pieces)
+                    held = [self._released()]
+                    return _Pieces(iter(held) if self._failed else chain(held, [piece], rest), pieces)
             if self._write is not None:  # all of it was written, not given back
                 return _Pieces(iter(()), pieces)
             if self._begun is None:  # no answer at all: the server says so
@@ -180,14 +183,17 @@ class _Answering:
         self._write = _start(self._start_response, *self._begun)
 
     def _pass_on(self, piece: bytes) -> None:
-        """Skip the hooks for the size of the result; its length stays the application's."""
+        """Skip the hooks for the size of the result, unless one must not be skipped; its length stays as it was."""
         assert self._begun is not None
         status, headers, exc_info = self._begun
-        failed, told, _ = self._answer(bytes(self._held) + piece)
+        failed, told, body = self._answer(bytes(self._held) + piece)
         if failed is None:
             lengths = [(name, value) for name, value in headers if name.lower() == "content-length"]
-            headers = [(name, value) for name, value in told if name.lower() != "content-length"] + lengths
-        self._write = _start(self._start_response, status, headers, exc_info)
+            told = [(name, value) for name, value in told if name.lower() != "content-length"] + lengths
+        else:
+            self._failed = True
+            self._held[:] = body
+        self._write = _start(self._start_response, failed or status, told, exc_info)
 
     def _released(self) -> bytes:
         held = bytes(self._held)

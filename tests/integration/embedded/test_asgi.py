@@ -161,11 +161,21 @@ async def test_an_answer_in_pieces_is_a_result_once_it_is_whole(gateway: Gateway
 async def test_an_answer_beyond_the_limit_streams_on_and_says_that_its_hooks_were_skipped(
     gateway: Gateway, server: HookServer
 ) -> None:
-    await enable(gateway, server.url, "/replace", FailurePolicy.FAIL)
+    await enable(gateway, server.url, "/replace")
     async with served(HooksMiddleware(starlette(), {"/items/*": "search"}, gateway=gateway)) as url:
         status, body, headers = await get(f"{url}/items/large")
     assert (status, body) == (200, b'["' + b"x" * 3_000 + b'"]')
     assert headers["gateway-hooks"].startswith("it;skipped;reason=size")
+    assert server.requests == []
+
+
+async def test_an_answer_beyond_the_limit_that_a_hook_must_not_miss_is_a_problem_document(
+    gateway: Gateway, server: HookServer
+) -> None:
+    await enable(gateway, server.url, "/replace", FailurePolicy.FAIL)
+    async with served(HooksMiddleware(starlette(), {"/items/*": "search"}, gateway=gateway)) as url:
+        status, body, headers = await get(f"{url}/items/large")
+    assert (status, json.loads(body)["reason"], headers["content-length"]) == (502, "size", str(len(body)))
     assert server.requests == []
 
 

@@ -325,6 +325,9 @@ async def test_what_is_no_result_passes_through_django_as_it_is(form, server):
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous iterators")
 async def test_an_answer_beyond_the_limit_streams_on_through_django(form, path, server):
     async with django_served(form, said(server, policy=FailurePolicy.FAIL)) as url:
+        status, body, _ = await get(url + path)
+        assert (status, json.loads(body)["reason"]) == (502, "size")  # not without such a hook
+    async with django_served(form, said(server)) as url:
         status, body, headers = await get(url + path)
     assert (status, body, headers["content-length"]) == (200, b"".join(LARGE), "3004")
     assert headers["gateway-hooks"].startswith("it;skipped;reason=size")

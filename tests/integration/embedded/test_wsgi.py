@@ -225,10 +225,11 @@ def test_a_file_that_is_no_result_reaches_the_server_untouched():
     assert wrapped(environ, lambda *_: None) is file
 
 
+@pytest.mark.parametrize("policy", FailurePolicy)
 @pytest.mark.parametrize("with_length", [True, False])
 @pytest.mark.parametrize("kind", ["pieces", "lazy", "written"])
 async def test_an_answer_beyond_the_limit_streams_on_and_says_that_its_hooks_were_skipped(
-    kind, with_length, gateway_with, server
+    kind, with_length, policy, gateway_with, server
 ):
     pieces = [b'["', *[b"x" * 100] * 30, b'"]']
     length = [("Content-Length", "3004")] if with_length else []
@@ -245,13 +246,16 @@ async def test_an_answer_beyond_the_limit_streams_on_and_says_that_its_hooks_wer
         start_response("200 OK", JSON + length)
         yield from pieces
 
-    gateway = gateway_with("/replace", FailurePolicy.FAIL)
+    gateway = gateway_with("/replace", policy)
     async with served(validator(HooksWsgi(lazy_app if kind == "lazy" else app, TABLE, gateway=gateway))) as url:
         status, body, headers = await get(f"{url}/items/large")
+    assert server.requests == []
+    if policy is FailurePolicy.FAIL:  # not without the hook
+        assert (status, json.loads(body)["reason"], headers["content-length"]) == (502, "size", str(len(body)))
+        return
     assert (status, body) == (200, b"".join(pieces))
     assert headers["gateway-hooks"].startswith("it;skipped;reason=size")
     assert headers.get("content-length") == ("3004" if with_length else None)
-    assert server.requests == []
 
 
 @pytest.mark.parametrize("kind", ["wsgiref", "werkzeug"])
