@@ -277,6 +277,7 @@ class Connection(asyncio.Protocol):
                 self.fail(faults.unasked_switch())
                 return False
             self._phase = _TUNNEL
+            self._times.read_by = 0.0
             self._body = AnswerBody(self, None, quiet=True)
             self._put(UpstreamAnswer(ResponseHead(101, head.reason, head.headers.copy()), self._body, self))
             if rest:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from contextlib import AsyncExitStack
 
 import pytest
@@ -55,6 +57,10 @@ class Peer:
         self.writer.close()
 
     def abort(self):
+        """Reset the connection."""
+        if not self.writer.transport.is_closing():
+            at_once = struct.pack("ii", 1, 0)
+            self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
         self.writer.transport.abort()
 
 
@@ -172,6 +178,12 @@ async def whole(upstream, method="GET", target="/", *headers, body=None, limit=2
         return answer.head.status, data
     finally:
         answer.release()
+
+
+async def until(condition):
+    """Let the loop turn until it is so."""
+    while not condition():  # noqa: ASYNC110 - there is no event for it
+        await asyncio.sleep(0)
 
 
 class Pieces:

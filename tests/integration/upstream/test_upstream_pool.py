@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.errors import UpstreamFailed
-from tests.integration.upstream.conftest import Pieces, ask, whole
+from tests.integration.upstream.conftest import Pieces, ask, until, whole
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -43,11 +43,6 @@ def held():
 def counts(upstreams):
     (status,) = upstreams.status()
     return status.open, status.idle, status.waiting
-
-
-async def until(condition):
-    while not condition():
-        await asyncio.sleep(0)
 
 
 async def test_the_connection_that_was_used_last_is_used_first(serve, client, held):
@@ -119,7 +114,7 @@ async def test_a_place_that_becomes_free_by_a_failed_attempt_goes_to_who_waits(c
     upstreams = await client(connections=1, wait=30.0, down_after=100)
     upstream = upstreams.at(f"http+unix://{tmp_path}/none.sock")
     found = await asyncio.gather(*[ask(upstream) for _ in range(5)], return_exceptions=True)
-    assert [error.reason for error in found] == ["refused"] * 5
+    assert [getattr(error, "reason", None) for error in found] == ["refused"] * 5
     assert counts(upstreams) == (0, 0, 0)
 
 
@@ -153,7 +148,7 @@ async def test_a_request_that_is_given_up_in_line_leaves_the_line(serve, client,
     waiting[2].cancel()
     held.go.release()
     held.go.release()
-    assert await asyncio.gather(first, waiting[1]) == [(200, b"ok")] * 2
+    assert [await first, await waiting[1]] == [(200, b"ok")] * 2
     assert counts(upstreams) == (1, 1, 0)
 
 
@@ -162,9 +157,9 @@ async def test_whenever_a_request_is_given_up_nothing_is_lost(serve, client, tur
     server = await serve(OK)
     upstreams = await client(connections=1, wait=30.0)
     upstream = upstreams.at(server.url)
-    for body in (None, b"x", Pieces(b"x" * 70_000), b"x" * 70_000):
+    for make in (lambda: None, lambda: b"x", lambda: Pieces(b"x" * 70_000), lambda: b"x" * 70_000):
         for _ in range(3):
-            requests = [asyncio.create_task(whole(upstream, "PUT", body=body)) for _ in range(3)]
+            requests = [asyncio.create_task(whole(upstream, "PUT", body=make())) for _ in range(3)]
             for _ in range(turns):
                 await asyncio.sleep(0)
             requests[0].cancel()
@@ -172,7 +167,6 @@ async def test_whenever_a_request_is_given_up_nothing_is_lost(serve, client, tur
             found = await asyncio.gather(*requests, return_exceptions=True)
             assert all(each == (200, b"ok") or isinstance(each, asyncio.CancelledError) for each in found)
             assert found[2] == (200, b"ok")
-            body = Pieces(b"x" * 70_000) if isinstance(body, Pieces) else body
     await until(lambda: counts(upstreams)[0] == counts(upstreams)[1])
     assert counts(upstreams)[2] == 0
     assert await whole(upstream) == (200, b"ok")

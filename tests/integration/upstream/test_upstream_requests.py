@@ -9,7 +9,7 @@ import pytest
 
 from gateway.errors import GatewayError, UpstreamFailed
 from gateway.service.messages import RequestHead
-from tests.integration.upstream.conftest import Pieces, always, ask, head, whole
+from tests.integration.upstream.conftest import Pieces, always, ask, head, until, whole
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -360,8 +360,7 @@ async def test_what_is_sent_while_nobody_asked_closes_the_connection_and_answers
     upstream = upstreams.at(server.url)
     await whole(upstream)
     go.set()
-    while upstreams.status()[0].open:
-        await asyncio.sleep(0)
+    await until(lambda: not upstreams.status()[0].open)
     assert await whole(upstream) == (200, b"ok")
 
 
