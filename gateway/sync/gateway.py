@@ -212,10 +212,13 @@ class SyncGateway:
             return Answer(result)
         begun = perf_counter()
         future = thread.submit(lambda: _run(gateway, query, result, debug))
+        waiting = asyncio.wrap_future(future)
         try:
-            await asyncio.wait([asyncio.wrap_future(future)], timeout=self._limit)
+            done, _ = await asyncio.wait([waiting], timeout=self._limit)
         finally:
             future.cancel()
+        if done and not waiting.cancelled():
+            waiting.exception()  # seen: it is raised below
         return self._answer(future, hooks, result, begun)
 
     def pipeline(
