@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from fuzz.targets import events, patch, reader, receiver, reply, signature
+from fuzz.targets import events, front, patch, reader, receiver, reply, signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,5 +28,6 @@ TARGETS: Final = {
     "signature": Target(signature.check, signature.seeds, signature.WORDS),
     "cloudevents": Target(events.check, events.seeds, events.WORDS),
     "receiver": Target(receiver.check, receiver.seeds, receiver.WORDS),
+    "front": Target(front.check, front.seeds, front.WORDS),
     "reader": Target(reader.check, reader.seeds, reader.WORDS),
 }

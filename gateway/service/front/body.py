@@ -91,6 +91,11 @@ class RequestBody:
         """Whether the handler should catch up before more is read from the socket."""
         return self._held >= _HIGH
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the handler waits for a piece that has not come."""
+        return self._waiter is not None and not self._waiter.done()
+
     def feed(self, data: bytes) -> bytes:
         """Take what belongs to the body; returns what follows it. Raises `RequestRefused`."""
         rest = b""

@@ -103,12 +103,13 @@ class Front:
         self.is_draining = True
         for connection in list(self._connections):
             connection.begin_draining()
-        if await self._all_gone(seconds):
-            return 0
-        broken_off = self.in_flight
-        for connection in list(self._connections):
-            connection.abort()
-        await self._all_gone(_SWEEP_SECONDS)
+        broken_off = 0
+        if not await self._all_gone(seconds):
+            broken_off = self.in_flight
+            for connection in list(self._connections):
+                connection.abort()
+            await self._all_gone(_SWEEP_SECONDS)
+        self.stop_sweeping()
         return broken_off
 
     def sweep(self) -> None:
@@ -202,6 +203,12 @@ class Front:
         return problem_body(500, detail, instance)
 
     # ------------------------------------------------------------ time
+
+    def stop_sweeping(self) -> None:
+        """Look after connections no more, until there is another one."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
 
     def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
         self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep_again, loop)
