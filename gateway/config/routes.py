@@ -135,17 +135,24 @@ class RouteSettings(BaseModel):
     upstream: UpstreamUrl = Field(
         description="The base URL of the query API behind this route; the request's own path and query follow it.",
     )
+    pass_host: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether the upstream is told the host that the client asked for, so that the links it writes lead "
+        "through the gateway, too; otherwise it is told its own.",
+    )
     type: Selector = Field(
         default=Selector(fixed="query"),
         description="The query's type: a text, or one of { header = … }, { query = … }, { path = … }, { body = … }. "
-        "`path` is the name of a segment or its number from 0; `body` is a JSON Pointer.",
+        "`path` is the name of a segment or its number from 0; `body` is a JSON Pointer, "
+        "in a form to one of its fields.",
     )
     capability: Selector | None = Field(default=None, description="The query's capability, in the same forms.")
     tenant: Selector | None = Field(default=None, description="The query's tenant, in the same forms.")
     params: Params | None = Field(
         default=None,
         description="The query's params, in the same forms, or a table of these, one for each member; unset, they are "
-        "the request's JSON body, or without one the parameters of its query.",
+        "the request's JSON body, or without one the parameters of its query, together with the fields of a form.",
     )
     result_at: Annotated[str, AfterValidator(parse_pointer)] = Field(
         default="",

@@ -226,7 +226,9 @@ class Standing:
             connection.close()
 
     def own(self, path, method="GET", body=None, **headers):
-        """The system's own answer, without the gateway."""
+        """The system's own answer, without the gateway, to a request that arrives with the same host."""
+        if "pass_host = true" in (self.folder / "gateway.toml").read_text():
+            headers["host"] = f"127.0.0.1:{self.ports[GATEWAY]}"
         return self.ask(path, method, body, port=SYSTEM, **headers)
 
     # ------------------------------------------------------------ what may happen to the hook
@@ -269,7 +271,7 @@ class Standing:
 
 
 HOOK_COMMAND = re.compile(r"python \w+\.py$")
-TELLING = {"date", "via", "connection", "keep-alive", "transfer-encoding", "content-length", "server-timing", "server"}
+TELLING = {"date", "via", "connection", "keep-alive", "transfer-encoding", "content-length", "server-timing"}
 
 
 def matches(said, shown):

@@ -30,6 +30,14 @@ def test_the_change_is_in_every_shape_that_a_client_of_datasette_reads(standing)
     assert [len(whole), {row["currency"] for row in whole}] == [200, {"CHF"}]
 
 
+def test_the_links_to_the_next_page_lead_through_the_gateway(standing):
+    first = standing.answering(ROWS)
+    (link,) = [url for url in first.headers["link"].split(";") if url.startswith("<")]
+    assert link.startswith(f"<http://127.0.0.1:{standing.ports['8080']}/shop/products.json?")
+    second = standing.ask(link.strip("<>").split("/", 3)[3].join(["/", ""])).json
+    assert [(row["id"], row["currency"]) for row in second] == [(4, "USD"), (5, "USD"), (6, "USD")]
+
+
 def test_what_the_hook_did_not_write_keeps_its_place_and_its_digits(standing):
     plain = standing.own("/shop/products.json?_shape=objects&_size=2").json
     found = standing.answering("/shop/products.json?_shape=objects&_size=2&_currency=USD").json

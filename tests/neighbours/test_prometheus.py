@@ -45,6 +45,19 @@ def test_a_query_that_comes_as_a_form_is_one_too(standing):
     assert answer.json == standing.answering(INSTANT).json
 
 
+def test_the_params_of_a_form_are_those_of_the_same_query_in_the_url(standing):
+    standing.answering(INSTANT)
+    standing.run("""gateway hooks change owners/owners --condition 'query.params.query.startsWith("http_")'""")
+    kind = {"content_type": "application/x-www-form-urlencoded; charset=utf-8"}
+    try:
+        for query, told in (("http_requests_total", "owners;applied"), ("pg_up", "owners;skipped;reason=condition")):
+            asked = urlencode({"query": query, "time": AT})
+            assert told in standing.ask("/api/v1/query", "POST", asked, **kind).hooks
+            assert told in standing.ask(f"/api/v1/query?{asked}").hooks
+    finally:
+        standing.run("gateway hooks change owners/owners --clear condition")
+
+
 def test_promtool_reads_ranges_and_labels_through_the_gateway(standing):
     url = f"http://127.0.0.1:{standing.ports['8080']}"
     times = ["--start", str(AT - 60), "--end", str(AT), "--step", "30s"]

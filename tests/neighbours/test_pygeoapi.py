@@ -111,8 +111,8 @@ def test_a_browser_gets_the_changed_result_also_where_pygeoapi_would_compress_it
     answer = standing.answering(ITEMS, **browser)
     body = gzip.decompress(answer.body) if answer.headers.get("content-encoding") == "gzip" else answer.body
     assert json.loads(body)["features"][0]["properties"]["bikes"] == 3
-    style = "/static/css/default.css"
-    assert same(standing.ask(style, **browser), standing.own(style, **browser)) == []
+    for path in ("/collections/stations/items?f=html", "/collections/stations/items?f=csv", "/static/css/default.css"):
+        assert same(standing.ask(path, **browser), standing.own(path, **browser)) == []
 
 
 def test_a_result_beyond_the_limit_is_pygeoapis_own_and_says_why(standing, same):

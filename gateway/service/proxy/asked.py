@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from gateway.service.messages import RequestHead
     from gateway.service.proxy.paths import Segments
 
-__all__ = ["Asked", "Take"]
+__all__ = ["ABSENT", "Asked", "Take"]
 
 ABSENT: Final = object()
+_MOST_FIELDS: Final = 1000
 
 
 class Asked:
@@ -43,8 +44,17 @@ class Asked:
         return self._query
 
     @property
+    def is_form(self) -> bool:
+        """Whether the body is a form, as browsers send one (URL Standard, section 5)."""
+        kind = value_of(self.head.headers, b"content-type")
+        return kind is not None and kind.partition(b";")[0].strip().lower() == b"application/x-www-form-urlencoded"
+
+    @property
     def document(self) -> Any:
-        """The value of the JSON body, `ABSENT` where there is none."""
+        """The value of the JSON body, or the fields of a form by name; `ABSENT` where there is neither.
+
+        A field is a text, or a list of them if it was sent several times.
+        """
         if self._document is None:
             self._document = self._parsed()
         return self._document
@@ -54,8 +64,12 @@ class Asked:
         return [_text(value) for found, value in self.head.headers if found == name]
 
     def _parsed(self) -> Any:
+        if not self.body:
+            return ABSENT
+        if self.is_form:
+            return _fields(self.body)
         kind = value_of(self.head.headers, b"content-type")
-        if not self.body or kind is None or not is_json(kind.decode("latin-1")):
+        if kind is None or not is_json(kind.decode("latin-1")):
             return ABSENT
         try:
             value = orjson.loads(self.body)
@@ -106,7 +120,9 @@ class Take:
             value = self._only(asked.query.get(str(self.what), []), "parameter")
         else:
             value = self.value(asked)
-            if self.where == "body" and asked.body and asked.document is not ABSENT:
+            if isinstance(value, list) and asked.is_form:
+                value = self._only(value, "field")
+            elif self.where == "body" and asked.body and asked.document is not ABSENT and not asked.is_form:
                 self._named_once(asked.body)
         if isinstance(value, str):
             return value or None
@@ -122,6 +138,14 @@ class Take:
     def _named_once(self, body: bytes) -> None:
         if not is_named_once(body, str(self.what)):
             raise Misread(f"A member on the way to {self.what} in the body is there twice; send it once.")
+
+
+def _fields(body: bytes) -> Any:
+    try:
+        found = parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:  # no UTF-8, or too many
+        return ABSENT
+    return {name: values if len(values) > 1 else values[0] for name, values in found.items()}
 
 
 def _text(value: bytes) -> str:

@@ -94,6 +94,7 @@ def route_of(settings: RouteSettings) -> Route:
         result_status=frozenset(settings.result_status),
         result_types=MediaTypes(settings.result_types),
         revalidate=settings.caching == "revalidate",
+        pass_host=settings.pass_host,
     )
 
 

@@ -208,7 +208,10 @@ class Proxy:
         upstream: Upstream = self._upstreams.at(route.upstream)
         origin = self._forwarding.origin(head.headers, exchange.client, exchange.scheme)
         streamed = body is not None and not isinstance(body, bytes)
-        headers = self._requests.onward(head, upstream.authority, origin, wanted=wanted, whole=whole, body=streamed)
+        authority = upstream.authority
+        if route.pass_host:
+            authority = value_of(head.headers, b"host") or authority
+        headers = self._requests.onward(head, authority, origin, wanted=wanted, whole=whole, body=streamed)
         if more:
             headers += more
         sent = RequestHead(method or head.method, upstream.target(head.target), headers)

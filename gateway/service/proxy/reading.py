@@ -44,14 +44,14 @@ class _Rejoined:
 
 
 async def read_query(asked: Asked, body: Body) -> Body | bytes:
-    """Read a JSON body of at most `MAX_QUERY_BYTES` into `asked`; returns what is to be sent on.
+    """Read a JSON body or form of at most `MAX_QUERY_BYTES` into `asked`; returns what is to be sent on.
 
-    What is larger, compressed in a way that cannot be undone, or no JSON by its head is sent on unread: then the query
+    What is larger, compressed in a way that cannot be undone, or neither by its head is sent on unread: then the query
     is told without it. A body whose client has trailers to send keeps them only if it is sent on unread.
     """
     headers = asked.head.headers
     kind = value_of(headers, b"content-type")
-    if kind is None or not is_json(kind.decode("latin-1")):
+    if kind is None or not (asked.is_form or is_json(kind.decode("latin-1"))):
         return body
     if body.length is not None and body.length > MAX_QUERY_BYTES:
         return body

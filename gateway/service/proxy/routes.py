@@ -70,7 +70,8 @@ class Route:
 
     Those with one of `methods` are queries, if a type can be found for them; the others go to the upstream, too.
     `params` is one value, or a value for each member. `result_at` is a JSON Pointer to the result in the upstream's
-    answer. With `revalidate`, caches are told to ask again before they use a result that went through hooks.
+    answer. With `revalidate`, caches are told to ask again before they use a result that went through hooks. With
+    `pass_host`, the upstream is told the host that the client asked for.
     """
 
     pattern: PathPattern
@@ -85,6 +86,7 @@ class Route:
     result_status: frozenset[int] = frozenset({200})
     result_types: MediaTypes = field(default_factory=lambda: MediaTypes(("application/json", "application/*+json")))
     revalidate: bool = True
+    pass_host: bool = False
 
     # What follows from the above, once.
     fixed: Names | None = field(init=False, default=None)
@@ -148,9 +150,11 @@ class Route:
             return self.params.value(asked)
         if self.params is not None:
             return {name: take.value(asked) for name, take in self.params.items()}
-        if asked.document is not ABSENT:
-            return asked.document
-        return {name: values if len(values) > 1 else values[0] for name, values in asked.query.items()}
+        document = asked.document
+        if document is not ABSENT and not asked.is_form:
+            return document
+        params = {name: values if len(values) > 1 else values[0] for name, values in asked.query.items()}
+        return params if document is ABSENT else params | document
 
     def media_type_of(self, head: ResponseHead) -> str | None:
         """The media type of the result that an answer with this head holds, `None` if it holds none."""

@@ -254,3 +254,30 @@ def test_what_is_remembered_of_media_types_is_bounded():
 )
 def test_a_member_is_found_to_be_named_once_or_twice(document, pointer, expected):
     assert is_named_once(document if isinstance(document, bytes) else orjson.dumps(document), pointer) is expected
+
+
+FORM = {"content_type": "application/x-www-form-urlencoded;charset=UTF-8"}
+
+
+def asked_as_form(body, target="/query", **headers):
+    return Asked(head(target, "POST", **(FORM | headers)), ("query",), body)
+
+
+def test_the_params_of_a_form_are_its_fields_beside_the_parameters_of_the_query():
+    route = route_of(RouteSettings(path="/query", upstream="http://u"))
+    asked = asked_as_form(b"query=up&match=a&match=b+c&empty=&time=2", "/query?time=1&timeout=3")
+    query = route.query(route.names(asked), asked)
+    assert query.params == {"query": "up", "match": ["a", "b c"], "empty": "", "time": "2", "timeout": "3"}
+    for nothing in (b"\xff=1", b"&".join([b"a=1"] * 1001), b""):
+        asked = asked_as_form(nothing, "/query?time=1")
+        assert route.query(route.names(asked), asked).params == {"time": "1"}
+
+
+def test_a_field_of_a_form_can_name_a_query_if_it_says_one_name():
+    route = route_of(RouteSettings(path="/query", upstream="http://u", type={"body": "/kind"}))
+    assert route.names(asked_as_form(b"kind=search")).type == "search"
+    assert route.names(asked_as_form(b"kind=search&kind=search")).type == "search"
+    assert route.names(asked_as_form(b"other=search")) is None
+    assert route.names(asked_as_form(b"kind=search", content_type="text/plain")) is None
+    with pytest.raises(Misread):
+        route.names(asked_as_form(b"kind=search&kind=form"))
