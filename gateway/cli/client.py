@@ -23,6 +23,7 @@ _MAX_BYTES: Final = 64 * 1024 * 1024
 class ControlClient:
     """Calls of the control API at `url`, with the bearer key `key`.
 
+    `url` is `http://…`, `https://…`, or `http+unix:///path` for a Unix socket.
     Raises `Misuse` for a URL that cannot be used.
     """
 
@@ -32,15 +33,18 @@ class ControlClient:
             host, port = parts.hostname, parts.port
         except ValueError:
             host, port = None, None
-        if parts.scheme not in {"http", "https"} or not host or "@" in parts.netloc or parts.query or parts.fragment:
+        self._socket: Final = socket_path(url)
+        usable = parts.scheme in {"http", "https"} and host
+        if self._socket is None and (not usable or "@" in parts.netloc or parts.query or parts.fragment):
             raise Misuse(
-                f"{url!r} is not the URL of a control API, such as http://127.0.0.1:8081; check --url or GATEWAY_URL."
+                f"{url!r} is not the URL of a control API, such as http://127.0.0.1:8081 or "
+                "http+unix:///run/query-hook-gateway/control.sock; check --url or GATEWAY_URL."
             )
         self._url: Final = url.rstrip("/")
         self._secure: Final = parts.scheme == "https"
         self._host: Final = host
         self._port: Final = port
-        self._base: Final = parts.path.rstrip("/")
+        self._base: Final = parts.path.rstrip("/") if self._socket is None else ""
         self._key: Final = key
 
     def call(
@@ -75,8 +79,7 @@ class ControlClient:
             headers["if-match"] = f'"{if_version}"'
         if idempotency_key is not None:
             headers["idempotency-key"] = idempotency_key
-        kind = HTTPSConnection if self._secure else HTTPConnection
-        connection = kind(self._host, self._port, timeout=timeout_seconds)
+        connection = self._connection(timeout_seconds)
         # The socket's own time limit holds for one read; a server that sends a byte now and then would outlive it.
         ended = threading.Event()
         watch = threading.Timer(timeout_seconds, _end, (connection, ended))
@@ -105,6 +108,13 @@ class ControlClient:
             watch.cancel()
             connection.close()
         return self._judge(response, received)
+
+    def _connection(self, timeout_seconds: float) -> HTTPConnection:
+        if self._socket is not None:
+            return _UnixConnection(self._socket, timeout_seconds)
+        assert self._host is not None  # as checked at the start
+        kind = HTTPSConnection if self._secure else HTTPConnection
+        return kind(self._host, self._port, timeout=timeout_seconds)
 
     def pages(self, path: str, *, query: Mapping[str, str | None] | None = None) -> Iterator[Any]:
         """Every item of a list, page by page."""
@@ -150,6 +160,25 @@ class ControlClient:
         elif status == 412:
             text += "\nRead it again with `show`, then repeat the change."
         return text
+
+
+class _UnixConnection(HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def socket_path(url: str) -> str | None:
+    """The path in `http+unix:///path`; `None` if the URL is not of that kind."""
+    scheme, mark, path = url.partition("+unix://")
+    return path.rstrip("/") if scheme == "http" and mark and path.startswith("/") and path.strip("/") else None
 
 
 def _end(connection: HTTPConnection, ended: threading.Event) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from gateway.cli.options import ControlGroup, LocalCommand, Session, examples, pass_session
+from gateway.cli.options import ControlCommand, ControlGroup, LocalCommand, Session, examples, pass_session
 from gateway.cli.output import write, write_table
 
 if TYPE_CHECKING:
@@ -42,10 +42,43 @@ def config_file(given: Path | None) -> Path | None:
 
 @click.group(
     cls=ControlGroup,
-    epilog=examples("gateway config check --config gateway.toml", "gateway config new-key > encryption-key"),
+    epilog=examples(
+        "gateway config check --config gateway.toml", "gateway config reload", "gateway config new-key > encryption-key"
+    ),
 )
 def config() -> None:
-    """Check the configuration, or make a key for it."""
+    """Check the configuration, have a running gateway read it again, or make a key for it."""
+
+
+@config.command(
+    cls=ControlCommand,
+    epilog=examples(
+        "gateway config reload",
+        "gateway config reload --url http+unix:///run/query-hook-gateway/control.sock",
+    ),
+)
+@pass_session
+def reload(session: Session, /) -> None:
+    """Have the running gateway read its configuration again.
+
+    It takes what it can take without a restart, and tells what has to wait for one. If anything is wrong with the
+    configuration, it goes on as before, and says what.
+    """
+    done = session.client().call("POST", "/v1/config/reload")
+    words = {
+        "applied": "In effect now",
+        "needs_restart": "Waiting for a restart",
+        "renewed": "Read again",
+    }
+
+    def otherwise() -> None:
+        if not done["changed"]:
+            click.echo("No setting differs from what is running.")
+        for member, heading in words.items():
+            if done[member]:
+                click.echo(f"{heading}: {', '.join(done[member])}")
+
+    write(done, as_json=session.as_json, otherwise=otherwise)
 
 
 @config.command(

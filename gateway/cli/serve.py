@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from gateway.cli.output import write_facts
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.config import LogSettings
     from gateway.service.serving import Listening
 
 
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
 )
 @config_option
 @click.option("--upstream", metavar="URL", help="The query API to stand in front of.")
-@click.option("--listen", metavar="HOST:PORT", help="Where queries come in; 127.0.0.1:8080 by default.")
-@click.option("--control", metavar="HOST:PORT", help="Where the control API listens; 127.0.0.1:8081 by default.")
+@click.option(
+    "--listen", metavar="ADDRESS", help="Where queries come in, as HOST:PORT or unix:/PATH; 127.0.0.1:8080 by default."
+)
+@click.option("--control", metavar="ADDRESS", help="Where the control API listens; 127.0.0.1:8081 by default.")
 @pass_session
 def serve(session: Session, file: Path | None, upstream: str | None, listen: str | None, control: str | None) -> None:
     """Run the gateway until Ctrl-C or SIGTERM.
@@ -41,18 +45,24 @@ def serve(session: Session, file: Path | None, upstream: str | None, listen: str
     Without any configuration it keeps its registry in gateway.db in the working directory, listens on this
     machine only, and makes an operator key at the first start. It logs to standard error. With --json, one
     line of JSON says where it listens.
+
+    SIGHUP makes it read the configuration again. SIGTERM makes it finish what is in flight, a second one end at once.
     """
-    settings = load(file, {"upstream": upstream, "listen": listen, "control.listen": control})
+    flags = {"upstream": upstream, "listen": listen, "control.listen": control}
+    settings = load(file, flags)
     # After the settings: whoever got one wrong need not wait for the rest.
     from gateway.observe.log import configure_logging
     from gateway.runtime import run
+    from gateway.service.serving import Program
     from gateway.service.serving import serve as run_gateway
 
-    if session.no_color:
-        configure_logging(settings.log.format, settings.log.level, sys.stderr, env={"NO_COLOR": "1"})
-    else:
-        configure_logging(settings.log.format, settings.log.level, sys.stderr)
-    run(run_gateway(settings, announce=_announce_json if session.as_json else _announce))
+    def configure(wanted: LogSettings) -> None:
+        env = {"NO_COLOR": "1"} if session.no_color else os.environ
+        configure_logging(wanted.format, wanted.level, sys.stderr, env=env)
+
+    configure(settings.log)
+    program = Program(os.environ, lambda: load(file, flags), configure)
+    run(run_gateway(settings, announce=_announce_json if session.as_json else _announce, program=program))
 
 
 def _announce_json(listening: Listening) -> None:
@@ -75,8 +85,17 @@ def _announce(listening: Listening) -> None:
     program = program_name()
     click.echo(f"  {program} integrations register my-hooks https://hooks.example.com{url}{given}")
     click.echo(f"  {program} hooks list{url}{given}")
-    click.echo(f"  curl -H 'authorization: Bearer {key or 'KEY'}' {listening.control_url}/v1/integrations")
+    held = f"-H 'authorization: Bearer {key or 'KEY'}'"
+    click.echo(f"  {_curl(listening.control_url, '/v1/integrations', held)}")
     if listening.gateway_url is not None:
-        click.echo(f"  curl -i {listening.gateway_url}/")
+        click.echo(f"  {_curl(listening.gateway_url, '/', '-i')}")
     click.echo("")
     sys.stdout.flush()
+
+
+def _curl(url: str, path: str, options: str) -> str:
+    """The line that asks for `path`."""
+    scheme, mark, socket_path = url.partition("+unix://")
+    if not mark:
+        return f"curl {options} {url}{path}"
+    return f"curl {options} --unix-socket {shlex.quote(socket_path)} {scheme}://localhost{path}"

@@ -7,6 +7,8 @@ take. Nothing on the data path imports this package: whoever builds the gateway 
 
 from gateway.config.cache import CacheSettings
 from gateway.config.care import BreakerSettings, HealthSettings
+from gateway.config.changes import changed_keys, values_of
+from gateway.config.control import ControlSettings
 from gateway.config.encryption import encryption_keys
 from gateway.config.insight import JournalSettings, RolloutSettings
 from gateway.config.keys import ENV_PREFIX, SettingDescription, describe
@@ -16,7 +18,6 @@ from gateway.config.routes import RouteSettings, Selector
 from gateway.config.server import ServerSettings
 from gateway.config.settings import (
     CallSettings,
-    ControlSettings,
     DataSourceSettings,
     LogSettings,
     Settings,
@@ -46,7 +47,9 @@ __all__ = [
     "StoreSettings",
     "UnixAddress",
     "UpstreamSettings",
+    "changed_keys",
     "describe",
     "encryption_keys",
     "load_settings",
+    "values_of",
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pathlib import Path
+from typing import Self
 
-from gateway.config.kinds import FROZEN, Count
+from pydantic import BaseModel, Field, model_validator
+
+from gateway.config.kinds import FROZEN, Count, SocketMode, Switch, certificate_named
 
 
 class ServerSettings(BaseModel):
@@ -63,3 +66,42 @@ class ServerSettings(BaseModel):
         le=86_400,
         description="How long a client may take none of its answer; past it, the connection is broken off.",
     )
+    socket_mode: SocketMode = Field(
+        default="660",
+        description="The mode of the file, in octal, where the gateway listens on a Unix socket.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="A PEM file with a certificate and its intermediates: the gateway then speaks TLS 1.2 and 1.3. "
+        "A file that changes is in use within ten seconds, or at a reload.",
+    )
+    tls_key: Path | None = Field(
+        default=None,
+        description="A PEM file with the certificate's private key, without a passphrase; unset, it is in the same "
+        "file.",
+    )
+    ready_delay_seconds: Count = Field(
+        default=0,
+        ge=0,
+        le=3600,
+        description="How long, after SIGTERM, the gateway still accepts while `/readyz` is 503 already: the time in "
+        "which a load balancer takes notice. Behind one, 5 or more.",
+    )
+    drain_seconds: Count = Field(
+        default=20,
+        ge=0,
+        le=86_400,
+        description="How long, after that, requests in flight may take before they are broken off.",
+    )
+    access_log: Switch = Field(
+        default=False,
+        description="Whether each answered request is a line of the log, `request.answered`, whatever the level.",
+    )
+    access_log_query: Switch = Field(
+        default=False,
+        description="Whether such a line has the query string, too. Query strings hold names, and sometimes keys.",
+    )
+
+    @model_validator(mode="after")
+    def _certificate_fits(self) -> Self:
+        return certificate_named(self)

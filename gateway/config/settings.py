@@ -10,28 +10,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from gateway.config.cache import CacheSettings
 from gateway.config.care import BreakerSettings, HealthSettings
+from gateway.config.control import ControlSettings
 from gateway.config.insight import JournalSettings, RolloutSettings
 from gateway.config.kinds import FROZEN, Count, ListenAddress, Switch
 from gateway.config.relay import RelaySettings
 from gateway.config.routes import RouteSettings, check_routes
 from gateway.config.server import ServerSettings
 from gateway.config.upstreams import UpstreamSettings, UpstreamUrl
-from gateway.config.values import (
-    Address,
-    UnixAddress,
-    parse_allowed,
-    parse_operator_key,
-    parse_peer,
-    parse_port,
-    parse_url,
-)
+from gateway.config.values import Address, UnixAddress, parse_allowed, parse_peer, parse_port, parse_url
 from gateway.stores.opening import parse_store_url
 from gateway.stores.sealing import parse_encryption_key
-
-
-def _key(value: SecretStr) -> SecretStr:
-    parse_operator_key(value.get_secret_value())
-    return value
 
 
 def _encryption_key(value: SecretStr) -> SecretStr:
@@ -44,49 +32,9 @@ def _store_url(value: str) -> str:
     return value
 
 
-OperatorKey = Annotated[SecretStr, AfterValidator(_key)]
 EncryptionKey = Annotated[SecretStr, AfterValidator(_encryption_key)]
 Url = Annotated[str, AfterValidator(parse_url)]
 Port = Annotated[int, BeforeValidator(parse_port)]
-
-
-class ControlSettings(BaseModel):
-    """[control]: the control API."""
-
-    model_config = FROZEN
-
-    listen: ListenAddress = Field(
-        default=Address("127.0.0.1", 8081),
-        description="Where the control API, /metrics and the health checks listen: as for the gateway.",
-    )
-    operator_keys: tuple[OperatorKey, ...] = Field(
-        default=(),
-        description="Bearer keys of operators, at least 16 characters each. "
-        "With none at all, one is made and printed at the first start.",
-    )
-    operator_keys_file: Path | None = Field(
-        default=None,
-        description="A file with further operator keys, one a line; empty lines do not count.",
-    )
-    max_body_bytes: Count = Field(
-        default=1024 * 1024,
-        ge=1024,
-        le=64 * 1024 * 1024,
-        description="The largest request body that the control API reads; past it, 413.",
-    )
-    max_failed_auth: Count = Field(
-        default=20,
-        ge=0,
-        le=1_000_000,
-        description="How many keys that are not valid one source address may send in a window; past it, 429. "
-        "0 is no limit. Behind a proxy, all callers share its address.",
-    )
-    failed_auth_window_seconds: Count = Field(
-        default=60,
-        ge=1,
-        le=86_400,
-        description="How long such a window is, from the first wrong key on. A valid key ends it.",
-    )
 
 
 class StoreSettings(BaseModel):

@@ -80,6 +80,13 @@ def parse_unix_address(text: str) -> UnixAddress:
     return UnixAddress(path)
 
 
+def parse_mode(text: str) -> str:
+    """The mode of a file in octal, such as `660`."""
+    if not re.fullmatch(r"0?[0-7]{3}", text):
+        raise ValueError('must be the mode of a file in octal, such as "660" (user and group) or "666" (everyone)')
+    return text
+
+
 def parse_address(text: str) -> Address:
     """`host:port`, `[v6]:port`; the port may be 0."""
     host, colon, port = text.rpartition(":")

@@ -12,12 +12,12 @@ import os
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TextIO
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Logger", "configure_logging", "get_logger"]
+__all__ = ["LinesWritten", "Logger", "configure_logging", "get_logger", "line_of", "lines_written"]
 
 ROOT: Final = "gateway"
 MAX_VALUE: Final = 200
@@ -115,6 +115,27 @@ def configure_logging(
     number = logging.getLevelNamesMapping()[level.upper()]
     root.setLevel(max(number, logging.WARNING))
     logging.getLogger(ROOT).setLevel(number)
+
+
+class LinesWritten(NamedTuple):
+    """Where `configure_logging` made the log go, and in which form."""
+
+    stream: TextIO
+    as_json: bool
+
+
+def lines_written() -> LinesWritten | None:
+    """Where the log goes, for what writes many lines by itself; `None` if it was not configured here."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Handler):
+            return LinesWritten(handler.stream, isinstance(handler.formatter, _JsonFormatter))
+    return None
+
+
+def line_of(at: datetime, event: str, fields: Mapping[str, Any]) -> str:
+    """An event as a line of text, without colours and without its end."""
+    clock = at.astimezone().strftime("%H:%M:%S.%f")[:-3]
+    return " ".join([clock, "info   ", f"{event:<24}", *_pairs(fields)])
 
 
 class _Handler(logging.StreamHandler[TextIO]):

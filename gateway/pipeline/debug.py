@@ -50,6 +50,10 @@ class DebugHeader:
         """Trace queries that are asked with one of these, too."""
         self._digests += [sha256(key.encode()).digest() for key in keys]
 
+    def replace(self, keys: Iterable[str]) -> None:
+        """Trace queries that are asked with one of these, and with no other key."""
+        self._digests = [sha256(key.encode()).digest() for key in keys]
+
     def tracing(self, value: str | None) -> AbstractContextManager[Trace | None]:
         """A context whose queries are traced if `value`, that of the header, is a key."""
         return _NOT_TRACED if value is None or not self._is_key(value) else self._traces.tracing()

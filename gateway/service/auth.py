@@ -79,9 +79,13 @@ class Authenticator:
             if not _KEY.fullmatch(key):
                 msg = "An operator key must be visible ASCII characters without spaces, and not empty."
                 raise ConfigError(msg)
-        self._operators = {sha256(key.encode()).digest(): directory.fingerprint(key) for key in operator_keys}
         self._directory = directory
+        self.replace_operators(operator_keys)
         self._failures = failures or FailedAuth()
+
+    def replace_operators(self, operator_keys: Collection[str]) -> None:
+        """These are the operators' keys from now on; the ones before are not."""
+        self._operators = {sha256(key.encode()).digest(): self._directory.fingerprint(key) for key in operator_keys}
 
     @property
     def fingerprints(self) -> list[str]:

@@ -17,6 +17,7 @@ from gateway.service.problem import problem_middleware
 from gateway.service.routes.audit import AuditRoutes
 from gateway.service.routes.breakers import BreakerRoutes
 from gateway.service.routes.calls import CallRoutes
+from gateway.service.routes.configuration import ConfigurationRoutes
 from gateway.service.routes.deliveries import DeliveryRoutes
 from gateway.service.routes.events import EventRoutes
 from gateway.service.routes.hooks import HookRoutes
@@ -38,10 +39,13 @@ if TYPE_CHECKING:
     from gateway.registry import HealthMonitor, Registry
     from gateway.relay.desk import Desk
     from gateway.service.endpoint import Operation
+    from gateway.service.readiness import Report
+    from gateway.service.reloading import Reloaded
 
-__all__ = ["MAX_BODY_BYTES", "control_app", "control_document", "control_operations"]
+__all__ = ["AUTHENTICATOR", "MAX_BODY_BYTES", "control_app", "control_document", "control_operations"]
 
 MAX_BODY_BYTES: Final = 1024 * 1024
+AUTHENTICATOR: Final = web.AppKey("authenticator", Authenticator)
 
 _DESCRIPTION: Final = """\
 Register integration servers, declare, enable and disable their hooks; publish events and subscribe to them.
@@ -88,7 +92,8 @@ def control_app(
     max_body_bytes: int = MAX_BODY_BYTES,
     max_failed_auth: int = 20,
     failed_auth_window_seconds: float = 60.0,
-    ready: Callable[[], Awaitable[None]] | None = None,
+    ready: Callable[[], Awaitable[Report | None]] | None = None,
+    reload: Callable[[], Awaitable[Reloaded]] | None = None,
 ) -> web.Application:
     """The control API over `registry`.
 
@@ -100,13 +105,15 @@ def control_app(
     `max_body_bytes` caps request bodies. After `max_failed_auth` wrong keys
     from one address within the window, it gets 429 (0: never).
     `ready` returns if the gateway can do its work and raises a `GatewayError` if not; by
-    default it asks the registry's store. Raises `ConfigError` for an operator key that cannot be sent.
+    default it asks the registry's store. `reload`: where it is given, it reads the configuration again.
+    Raises `ConfigError` for an operator key that cannot be sent.
     """
     failures = FailedAuth(max_failed_auth, failed_auth_window_seconds, counted=metrics.auth_failed)
     keys = Authenticator(operator_keys, registry, failures)
     for number, fingerprint in enumerate(keys.fingerprints, start=1):
         _log.info("control.operator_key", number=number, fingerprint=fingerprint)
     app = web.Application(middlewares=[problem_middleware], client_max_size=max_body_bytes, handler_args=_HANDLER_ARGS)
+    app[AUTHENTICATOR] = keys
     app.on_response_prepare.append(_harden)
 
     async def count(_request: web.Request, response: web.StreamResponse) -> None:
@@ -123,6 +130,7 @@ def control_app(
         reuse=reuse,
         desk=desk,
         ready=ready,
+        reload=reload,
     )
     add_operations(app, operations, keys)
     return app
@@ -138,7 +146,8 @@ def control_operations(
     insight: Insight | None = None,
     reuse: Reuse | None = None,
     desk: Desk | None = None,
-    ready: Callable[[], Awaitable[None]] | None = None,
+    ready: Callable[[], Awaitable[Report | None]] | None = None,
+    reload: Callable[[], Awaitable[Reloaded]] | None = None,
 ) -> list[Operation[Any, Any]]:
     """Every operation of the control API, described and ready to be called."""
     breakers = None if protections is None else Breakers(protections)
@@ -160,6 +169,8 @@ def control_operations(
     operations += AuditRoutes(registry).operations()
     if pipeline is not None:
         operations += QueryRoutes(pipeline, None if insight is None else insight.traces).operations()
+    if reload is not None:
+        operations += ConfigurationRoutes(reload).operations()
     meta = MetaRoutes(registry, metrics, ready or registry.ping, lambda: control_document(operations))
     operations += meta.operations()
     return operations

@@ -5,11 +5,16 @@ Whoever has a data path and sockets serves queries with it: the one process of `
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING, Final
 
+from gateway.service.access_log import access_log, noting
 from gateway.service.front import Front, FrontSettings
+from gateway.service.parts import CertificatePart, certificate_of
 from gateway.service.proxy import handler_of, opened_upstreams, pseudonym
+from gateway.service.readiness import KnownUpstream
+from gateway.service.reloading import Change
 from gateway.service.site import SHUTDOWN_SECONDS
 
 if TYPE_CHECKING:
@@ -18,20 +23,52 @@ if TYPE_CHECKING:
 
     from gateway.config import Settings
     from gateway.runtime_data_path import DataPath
-    from gateway.service.front import Access
+    from gateway.service.access_log import AccessLog
+    from gateway.service.front import Access, Handler
+    from gateway.service.readiness import Readiness
+    from gateway.service.reloading import Reloader
+    from gateway.service.upstream import Upstreams
 
 __all__ = ["Queries", "serving_queries"]
+
+_LIMITS: Final = frozenset(f"server.{limit.name}" for limit in fields(FrontSettings))
+_ACCESS: Final = frozenset({"server.access_log", "server.access_log_query"})
+_ROUTES: Final = frozenset({"upstream", "routes", "trusted_proxies"})
 
 
 class Queries:
     """The standalone gateway of one process while it is served.
 
-    It begins to answer when it is opened (`serving_queries`). What is not drained when it is closed is broken off.
+    It takes new routes, upstreams, limits and log settings while connections are open: a request ends as it began.
     """
 
-    def __init__(self, front: Front, settings: Settings) -> None:
-        self._front = front
-        self.settings = settings
+    def __init__(self, gateway: DataPath) -> None:
+        self._gateway = gateway
+        self._settings = gateway.settings
+        self._name = pseudonym()  # the same one over every reload, so that a circle is noticed
+        self._upstreams = opened_upstreams(self._settings)
+        self._retired: list[Upstreams] = []
+        self._log: AccessLog | None = access_log(self._settings.server)
+        handler = self._handler(self._settings, self._upstreams, self._log)
+        self._front = Front(handler, FrontSettings.of(self._settings.server), access=self._told)
+
+    async def __aenter__(self) -> Queries:
+        await self._upstreams.__aenter__()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self._front.drain(SHUTDOWN_SECONDS)
+        for upstreams in (*self._retired, self._upstreams):
+            await upstreams.aclose()
+
+    @property
+    def front(self) -> Front:
+        """The server that clients speak to."""
+        return self._front
+
+    def upstreams(self) -> list[KnownUpstream]:
+        """What is known of the query APIs."""
+        return [KnownUpstream(each.url, each.state.value, each.why) for each in self._upstreams.status()]
 
     async def stop_accepting(self) -> None:
         """Take no further connections; those that are open live on. Idempotent."""
@@ -41,22 +78,81 @@ class Queries:
         """Answer what is in flight, for at most `seconds`; returns how many requests were broken off."""
         return await self._front.drain(seconds)
 
+    async def prepare(self, settings: Settings, changed: frozenset[str]) -> Change:
+        """What of `settings` can be taken: see `gateway.service.reloading`. Raises `ConfigError`."""
+        applied = frozenset(
+            key for key in changed if key in _LIMITS | _ACCESS | _ROUTES or key.startswith("upstreams.")
+        )
+        if not applied:
+            return Change()
+        # What is left over, such as the largest result, stays as it is with whatever else uses it.
+        taken = self._settings.model_copy(
+            update={name: getattr(settings, name) for name in (*_ROUTES, "upstreams", "server")}
+        )
+        moved = any(key.startswith("upstreams.") for key in applied) or _urls(taken) != _urls(self._settings)
+        upstreams = opened_upstreams(taken) if moved else self._upstreams
+
+        async def apply() -> None:
+            log = access_log(taken.server)
+            handler = self._handler(taken, upstreams, log)
+            before = self._upstreams
+            if upstreams is not before:
+                await upstreams.__aenter__()
+            self._settings, self._upstreams, self._log = taken, upstreams, log
+            self._front.handler = handler
+            self._front.settings = FrontSettings.of(taken.server)
+            if upstreams is not before:
+                before.retire()
+                self._retired.append(before)
+                await self._close_retired()
+
+        return Change(applied, apply)
+
+    async def _close_retired(self) -> None:
+        """Forget upstreams of earlier configurations that no request is under way to."""
+        for upstreams in list(self._retired):
+            if not any(status.open or status.waiting for status in upstreams.status()):
+                self._retired.remove(upstreams)
+                await upstreams.aclose()
+
+    def _handler(self, settings: Settings, upstreams: Upstreams, log: AccessLog | None) -> Handler:
+        handler = handler_of(self._gateway, settings, upstreams, self._name)
+        return handler if log is None else noting(handler)
+
+    def _told(self, access: Access) -> None:
+        self._gateway.metrics.http_request("gateway", access.status)
+        if self._log is not None:
+            self._log.write(access)
+
 
 @asynccontextmanager
-async def serving_queries(gateway: DataPath, sockets: Sequence[socket.socket]) -> AsyncIterator[Queries]:
-    """Serve the routes of `gateway.settings` on bound sockets, which stay the caller's, until the context ends."""
+async def serving_queries(
+    gateway: DataPath,
+    sockets: Sequence[socket.socket],
+    *,
+    readiness: Readiness | None = None,
+    reloader: Reloader | None = None,
+) -> AsyncIterator[Queries]:
+    """Serve the routes of `gateway.settings` on bound sockets, which stay the caller's, until the context ends.
+
+    What is not drained before is given a few seconds then. `readiness` gets to know what is served here, and `reloader`
+    what of it can be changed. Raises `ConfigError` for a certificate that cannot be used.
+    """
     settings = gateway.settings
+    certificate = certificate_of("server", settings.server)
+    async with AsyncExitStack() as stack:
+        queries = await stack.enter_async_context(Queries(gateway))
+        if certificate is not None:
+            await stack.enter_async_context(certificate.watched())
+        if readiness is not None:
+            readiness.upstreams = queries.upstreams
+            readiness.certificates += [] if certificate is None else [certificate]
+        if reloader is not None:
+            reloader.parts += [CertificatePart("server", certificate, lambda settings: settings.server), queries]
+        for each in sockets:
+            await queries.front.listen(each, ssl_context=None if certificate is None else certificate.context)
+        yield queries
 
-    def told(access: Access) -> None:
-        gateway.metrics.http_request("gateway", access.status)
 
-    async with opened_upstreams(settings) as upstreams:
-        front = Front(
-            handler_of(gateway, settings, upstreams, pseudonym()), FrontSettings.of(settings.server), access=told
-        )
-        try:
-            for each in sockets:
-                await front.listen(each)
-            yield Queries(front, settings)
-        finally:
-            await front.drain(SHUTDOWN_SECONDS)
+def _urls(settings: Settings) -> set[str]:
+    return {route.upstream for route in settings.effective_routes()}

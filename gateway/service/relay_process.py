@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.errors import StoreError
 from gateway.observe.metrics import CONTENT_TYPE
 from gateway.runtime_relay import open_relay
-from gateway.service.serving import stop_on_signals
+from gateway.service.ending import Ending, on_signals
 from gateway.service.site import site
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ async def serve_relay(
     `announce` is told the URL of the metrics, or `None` without relay.listen. Raises `StoreError`, `ConfigError` and
     `ListenFailed`.
     """
-    stop = stop or asyncio.Event()
+    ending = Ending(stop)
     async with AsyncExitStack() as stack:
         process = await stack.enter_async_context(open_relay(settings))
         url = None
         if settings.relay.listen is not None:
             url = await stack.enter_async_context(site(relay_app(process), settings.relay.listen, "relay.listen"))
-        stop_on_signals(stop, stack)
+        stack.enter_context(on_signals(ending))
         announce(url)
-        await stop.wait()
+        await ending.asked.wait()
 
 
 def relay_app(process: RelayProcess) -> web.Application:

@@ -1,31 +1,34 @@
-"""The gateway as a process of its own: the control API and the standalone gateway on their addresses."""
+"""The gateway as a process of its own: what it starts, in this order, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
-import aiohttp
-
+from gateway.errors import ConfigError
 from gateway.runtime import open_gateway
-from gateway.service.control import control_app
-from gateway.service.data_source import HttpDataSource
+from gateway.service.control_site import serving_control
+from gateway.service.ending import Ending, drain, on_signals
+from gateway.service.listeners import listeners_of
+from gateway.service.notify import ServiceManager
 from gateway.service.operator_keys import operator_keys
+from gateway.service.parts import LogPart, ReadWhenNeeded
 from gateway.service.queries import serving_queries
-from gateway.service.site import serve_sockets
-from gateway.service.sockets import Listener, bound, listener_of
+from gateway.service.readiness import Readiness
+from gateway.service.reloading import Reloader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
     from pathlib import Path
 
-    from gateway.config import Settings
-    from gateway.pipeline import QueryPipeline
+    from gateway.config import LogSettings, Settings
     from gateway.runtime import Gateway
+
+__all__ = ["Listening", "Program", "listening", "serve"]
+
+_MARGIN_SECONDS = 30.0  # for what comes after the queries: calls of the control API, deliveries under way, the store
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +46,16 @@ class Listening:
 
 
 @dataclass(frozen=True, slots=True)
-class Listeners:
-    """Where the control API listens and, if there is any upstream, the standalone gateway."""
+class Program:
+    """What a program has and a library does not.
 
-    control: Listener
-    queries: Listener | None
+    `environment`: sockets and the manager of services are taken from it. `read` reads the configuration again; without
+    it there is no reload. `configure_log` makes the log as a new configuration wants it.
+    """
 
-    @property
-    def gateway_url(self) -> str | None:
-        """The URL of the standalone gateway, if it is served."""
-        return None if self.queries is None else self.queries.url
+    environment: MutableMapping[str, str] = field(default_factory=dict)
+    read: Callable[[], Settings] | None = None
+    configure_log: Callable[[LogSettings], None] | None = None
 
 
 async def serve(
@@ -60,89 +63,87 @@ async def serve(
     *,
     announce: Callable[[Listening], None],
     stop: asyncio.Event | None = None,
+    program: Program | None = None,
 ) -> None:
     """Run the control API, and the standalone gateway where an upstream is configured.
 
     Returns after SIGTERM or SIGINT, or when `stop` is set, once requests in flight have been answered.
     Raises `StoreError`, `ConfigError` and `ListenFailed`.
     """
-    stop = stop or asyncio.Event()
+    program = program or Program()
+    ending = Ending(stop)
+    manager = ServiceManager(program.environment)
     async with AsyncExitStack() as stack:
-        where = stack.enter_context(listeners_of(settings))
+        where = stack.enter_context(listeners_of(settings, program.environment))
         keys, new_key, key_file = operator_keys(settings)
         gateway = await stack.enter_async_context(open_gateway(settings))
-        await stack.enter_async_context(serving_control(gateway, keys, where.control))
+        readiness = Readiness(gateway.registry.ping, gateway.events.ping)
+        reloader = _reloader(settings, program, manager)
+        await stack.enter_async_context(
+            serving_control(
+                gateway, keys, where.control.sockets, readiness=readiness, reloader=reloader, at_once=ending.at_once
+            )
+        )
+        queries = None
         if where.queries is not None:
-            await stack.enter_async_context(serving_queries(gateway, where.queries.sockets))
-        stop_on_signals(stop, stack)
+            queries = await stack.enter_async_context(
+                serving_queries(gateway, where.queries.sockets, readiness=readiness, reloader=reloader)
+            )
+        stack.enter_context(on_signals(ending, _reloading(reloader)))
+        await stack.enter_async_context(manager.watched())
         announce(Listening(where.control.url, where.gateway_url, new_key, key_file))
-        await stop.wait()
+        manager.ready("Serving")
+        await ending.asked.wait()
+        now = reloader.settings if reloader is not None else settings
+        readiness.draining = True
+        delay, seconds = float(now.server.ready_delay_seconds), float(now.server.drain_seconds)
+        manager.stopping("Draining", delay + seconds + _MARGIN_SECONDS)
+        if queries is not None:
+            await drain(queries, ending, ready_delay=delay, seconds=seconds)
 
 
-def stop_on_signals(stop: asyncio.Event, stack: AsyncExitStack) -> None:
-    """Set `stop` at SIGTERM and SIGINT, until `stack` is left."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+def _reloader(settings: Settings, program: Program, manager: ServiceManager) -> Reloader | None:
+    if program.read is None:
+        return None
+    reloader = Reloader(settings, program.read, begun=manager.reloading, ended=lambda: manager.ready("Serving"))
+    reloader.parts.append(ReadWhenNeeded("server.ready_delay_seconds", "server.drain_seconds"))
+    if program.configure_log is not None:
+        reloader.parts.append(LogPart(program.configure_log))
+    return reloader
+
+
+def _reloading(reloader: Reloader | None) -> Callable[[], None] | None:
+    """What SIGHUP does; how it went is in the log."""
+    if reloader is None:
+        return None
+    under_way: set[asyncio.Task[None]] = set()
+
+    async def reload() -> None:
         try:
-            loop.add_signal_handler(number, stop.set)
-        except (NotImplementedError, RuntimeError, ValueError):  # no main thread, or no such signals here
-            return
-        stack.callback(loop.remove_signal_handler, number)
+            await reloader.reload()
+        except ConfigError:
+            return  # told by the reloader
+
+    def begin() -> None:
+        task = asyncio.create_task(reload(), name="reload")
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+
+    return begin
 
 
 @asynccontextmanager
-async def listening(gateway: Gateway, keys: Sequence[str]) -> AsyncIterator[tuple[str, str | None]]:
-    """Serve `gateway` until the context ends; yields the URLs of the control API and of the standalone gateway."""
+async def listening(
+    gateway: Gateway, keys: Sequence[str], *, read: Callable[[], Settings] | None = None
+) -> AsyncIterator[tuple[str, str | None]]:
+    """Serve `gateway` until the context ends; yields the URLs of the control API and of the standalone gateway.
+
+    With `read`, which reads the configuration again, the control API can reload it.
+    """
     async with AsyncExitStack() as stack:
         where = stack.enter_context(listeners_of(gateway.settings))
-        await stack.enter_async_context(serving_control(gateway, keys, where.control))
+        reloader = Reloader(gateway.settings, read) if read is not None else None
+        await stack.enter_async_context(serving_control(gateway, keys, where.control.sockets, reloader=reloader))
         if where.queries is not None:
-            await stack.enter_async_context(serving_queries(gateway, where.queries.sockets))
+            await stack.enter_async_context(serving_queries(gateway, where.queries.sockets, reloader=reloader))
         yield where.control.url, where.gateway_url
-
-
-@contextmanager
-def listeners_of(settings: Settings) -> Iterator[Listeners]:
-    """The sockets that the settings want, bound and listening, until the context ends. Raises `ListenFailed`."""
-    with ExitStack() as stack:
-        control = stack.enter_context(bound(settings.control.listen, "control.listen"))
-        queries = None
-        if settings.effective_routes():
-            queries = listener_of(stack.enter_context(bound(settings.listen, "listen")), "listen", "http")
-        yield Listeners(listener_of(control, "control.listen", "http"), queries)
-
-
-@asynccontextmanager
-async def serving_control(gateway: Gateway, keys: Sequence[str], listener: Listener) -> AsyncIterator[None]:
-    """Serve the control API of `gateway` until the context ends. `keys` are the operators'."""
-    settings = gateway.settings
-    async with AsyncExitStack() as stack:
-        pipeline: QueryPipeline | None = None
-        if settings.data_source.url is not None:
-            session = await stack.enter_async_context(
-                aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
-            )
-            pipeline = gateway.pipeline(HttpDataSource(session, settings.data_source.url))
-        app = control_app(
-            gateway.registry,
-            operator_keys=keys,
-            metrics=gateway.metrics,
-            pipeline=pipeline,
-            protections=gateway.protections,
-            health=gateway.health,
-            insight=gateway.insight,
-            desk=gateway.desk,
-            ready=partial(_ready, gateway),
-            reuse=gateway.reuse,
-            max_body_bytes=settings.control.max_body_bytes,
-            max_failed_auth=settings.control.max_failed_auth,
-            failed_auth_window_seconds=settings.control.failed_auth_window_seconds,
-        )
-        gateway.debug.accept(keys)
-        await stack.enter_async_context(serve_sockets(app, listener.sockets))
-        yield
-
-
-async def _ready(gateway: Gateway) -> None:
-    await gateway.registry.ping()
-    await gateway.events.ping()

@@ -64,9 +64,16 @@ class _Site(web.BaseSite):
 
 @asynccontextmanager
 async def serve_sockets(
-    app: web.Application, sockets: Sequence[socket.socket], *, ssl_context: ssl.SSLContext | None = None
+    app: web.Application,
+    sockets: Sequence[socket.socket],
+    *,
+    ssl_context: ssl.SSLContext | None = None,
+    at_once: asyncio.Event | None = None,
 ) -> AsyncIterator[web.AppRunner]:
-    """Serve `app` on bound sockets until the context ends; then requests in flight are answered first."""
+    """Serve `app` on bound sockets until the context ends; then requests in flight are answered first.
+
+    Not so if `at_once` is set, or gets set while they are answered.
+    """
     runner = web.AppRunner(
         app, access_log=None, logger=HttpLog(), shutdown_timeout=SHUTDOWN_SECONDS, handle_signals=False
     )
@@ -76,7 +83,26 @@ async def serve_sockets(
             await _Site(runner, each, ssl_context).start()
         yield runner
     finally:
+        if at_once is not None:
+            await _finish(runner, at_once)
         await runner.cleanup()
+
+
+async def _finish(runner: web.AppRunner, at_once: asyncio.Event) -> None:
+    """Answer what is in flight, for as long as nobody insists; then nothing is left for `cleanup` to wait for."""
+    server = runner.server
+    assert server is not None
+    for each in list(runner.sites):
+        await each.stop()
+    await asyncio.sleep(0)  # what was accepted just now begins to be handled
+    server.pre_shutdown()
+    answered = asyncio.create_task(server.shutdown(SHUTDOWN_SECONDS))
+    insisted = asyncio.create_task(at_once.wait())
+    await asyncio.wait({answered, insisted}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (answered, insisted):
+        task.cancel()
+    await asyncio.gather(answered, insisted, return_exceptions=True)
+    await server.shutdown(0)
 
 
 @asynccontextmanager

@@ -45,6 +45,7 @@ from gateway.relay.desk import new_desk
 from gateway.relay.filters import event_filter
 from gateway.relay.publisher import Publisher
 from gateway.service.control import control_app, control_document, control_operations
+from gateway.service.reloading import Reloaded
 from gateway.stores.events import Publication
 from gateway.stores.memory import MemoryStore
 from gateway.stores.memory_events import MemoryEventStore
@@ -72,6 +73,11 @@ def desk(registry, events=None):
     return new_desk(events, publisher, AddressGuard(), WaivedOwnership(), AuditNotes(registry._store, registry))
 
 
+async def nothing_changed():
+    """A reload of the same configuration."""
+    return Reloaded((), (), (), ())
+
+
 def pieces(registry, events=None):
     caller = HookCaller(NoNetwork(), CallSettings())
     protections = Protections(snapshot=lambda: registry.snapshot)
@@ -89,6 +95,7 @@ def pieces(registry, events=None):
             Redaction(),
         ),
         "pipeline": QueryPipeline(chain, lambda query: {"asked": query.params}),
+        "reload": nothing_changed,
     }
 
 
@@ -211,7 +218,7 @@ def test_the_calls_of_the_contract_are_there_and_no_others():
         "GET /v1/subscriptions/{subscription_id}/recoveries/{recovery_id}",
         "GET /v1/deliveries/{delivery_id}", "POST /v1/deliveries/{delivery_id}/redeliver",
         "POST /v1/events", "POST /v1/events:bulk", "GET /v1/events", "GET /v1/events/{event_id}", "GET /v1/event-types",
-        "POST /v1/hooks:enable", "POST /v1/hooks:disable", "POST /v1/query", "GET /v1/audit",
+        "POST /v1/hooks:enable", "POST /v1/hooks:disable", "POST /v1/query", "GET /v1/audit", "POST /v1/config/reload",
         "GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json",
     }  # fmt: skip
 

@@ -35,7 +35,7 @@ async def document():
     )
     async with (
         open_gateway(settings) as gateway,
-        listening(gateway, ["a-key-for-the-document"]) as (url, _),
+        listening(gateway, ["a-key-for-the-document"], read=lambda: settings) as (url, _),
         aiohttp.ClientSession() as session,
         session.get(f"{url}/openapi.json") as response,
     ):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from gateway.receiver.control.exchange import Operation
 
+RELOAD_CONFIG = Operation("reloadConfig", "POST", "/v1/config/reload")
 IS_ALIVE = Operation("isAlive", "GET", "/healthz")
 IS_READY = Operation("isReady", "GET", "/readyz")
 READ_METRICS = Operation("readMetrics", "GET", "/metrics", answer="text")

@@ -13,9 +13,36 @@ class Alive(TypedDict):
     status: NotRequired[Literal["ok"]]
 
 
+class CertificateShown(TypedDict):
+    """A certificate that clients are shown."""
+
+    of: Literal["server", "control"]
+    not_after: str | None
+    expired: bool
+
+
+class ConfigReloaded(TypedDict):
+    """What became of a configuration that was read again."""
+
+    changed: list[str]
+    applied: list[str]
+    needs_restart: list[str]
+    renewed: list[str]
+
+
 class Ready(TypedDict):
     """The gateway can do its work."""
 
     status: NotRequired[Literal["ready"]]
     generation: int
     enabled_hooks: int
+    upstreams: NotRequired[list[UpstreamShown]]
+    certificates: NotRequired[list[CertificateShown]]
+
+
+class UpstreamShown(TypedDict):
+    """What is known of a query API."""
+
+    url: str
+    state: Literal["unknown", "up", "down"]
+    why: str | None

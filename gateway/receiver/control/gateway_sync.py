@@ -7,15 +7,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from gateway.receiver.control.exchange import Asked
-from gateway.receiver.control.gateway import IS_ALIVE, IS_READY, READ_DESCRIPTION, READ_METRICS
+from gateway.receiver.control.gateway import IS_ALIVE, IS_READY, READ_DESCRIPTION, READ_METRICS, RELOAD_CONFIG
 from gateway.receiver.control.sync_calls import SyncCalls
 
 if TYPE_CHECKING:
-    from gateway.receiver.control.gateway_answers import Alive, Ready
+    from gateway.receiver.control.gateway_answers import Alive, ConfigReloaded, Ready
 
 
 class SyncGatewayCalls(SyncCalls):
     """The operations on gateway."""
+
+    def reload_config(self) -> ConfigReloaded:
+        """Read the configuration again.
+
+        Operator only. File, environment and command line, as at the start, and the files of certificates. Nothing
+        changes if any of it cannot be used. Connections and requests live on.
+        """
+        return cast("ConfigReloaded", self._call(RELOAD_CONFIG, Asked()))
 
     def is_alive(self) -> Alive:
         """Whether the process answers."""
@@ -24,7 +32,8 @@ class SyncGatewayCalls(SyncCalls):
     def is_ready(self) -> Ready:
         """Whether the gateway can do its work.
 
-        503 while the store cannot be read; queries go on, from the last snapshot.
+        503 while the gateway is draining, while no upstream can be reached, and while the store cannot be read;
+        queries go on then, from the last snapshot.
         """
         return cast("Ready", self._call(IS_READY, Asked()))
 

@@ -6,10 +6,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from gateway.service.models.base import DIGITS, ApiModel
+from gateway.service.models.base import DIGITS, ApiModel, Time
 from gateway.service.models.fields import Text
 
-__all__ = ["Alive", "ForIntegration", "HookList", "Paging", "QueryRequest", "Ready"]
+__all__ = [
+    "Alive",
+    "CertificateShown",
+    "ForIntegration",
+    "HookList",
+    "Paging",
+    "QueryRequest",
+    "Ready",
+    "UpstreamShown",
+]
 
 
 class Paging(ApiModel):
@@ -53,9 +62,36 @@ class Alive(ApiModel):
     status: Literal["ok"] = Field(default="ok", description="Always this.", examples=["ok"])
 
 
+class UpstreamShown(ApiModel):
+    """What is known of a query API."""
+
+    url: str = Field(description="Its base URL.", examples=["http://127.0.0.1:9000"])
+    state: str = Field(
+        json_schema_extra={"enum": ["unknown", "up", "down"]},
+        description="`unknown` until it is asked for the first time.", examples=["up"]
+    )
+    why: str | None = Field(description="Why it is down.", examples=["refused"])
+
+
+class CertificateShown(ApiModel):
+    """A certificate that clients are shown."""
+
+    of: Literal["server", "control"] = Field(
+        description="The section of the settings that names it.", examples=["server"]
+    )
+    not_after: Time | None = Field(description="When it ends, if that is known; null if it was past its time when it was read.")
+    expired: bool = Field(description="Whether that has passed.", examples=[False])
+
+
 class Ready(ApiModel):
     """The gateway can do its work."""
 
     status: Literal["ready"] = Field(default="ready", description="Always this.", examples=["ready"])
     generation: int = Field(description="The registry generation that queries see.", examples=[17])
     enabled_hooks: int = Field(description="How many hooks are enabled.", examples=[4])
+    upstreams: list[UpstreamShown] = Field(
+        default_factory=list, description="The query APIs behind the standalone gateway."
+    )
+    certificates: list[CertificateShown] = Field(
+        default_factory=list, description="The certificates that clients are shown."
+    )

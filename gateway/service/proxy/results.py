@@ -85,6 +85,8 @@ class ResultDoor:
             except (HookFailed, QueryRejected) as e:
                 _tell(exchange, e)
                 return
+        if told.outcomes:
+            exchange.notes["outcomes"] = told.outcomes
         body, decoded = held, False
         if told.result is not result and told.result.body != result.body:
             changed = told.result.body
@@ -163,4 +165,5 @@ def _encoded(headers: dict[str, str]) -> Headers:
 
 def _tell(exchange: Exchange, error: HookFailed | QueryRejected) -> None:
     status, headers, problem = failure(error)
+    exchange.notes["outcomes"] = error.outcomes
     exchange.answer(status, _encoded(headers), problem)

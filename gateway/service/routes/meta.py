@@ -10,8 +10,9 @@ import orjson
 from gateway.observe.metrics import CONTENT_TYPE
 from gateway.service.auth import Access
 from gateway.service.endpoint import JSON, Answer, Call, Operation, Out
-from gateway.service.models.base import Nothing
-from gateway.service.models.queries import Alive, Ready
+from gateway.service.models.base import Nothing, rfc3339
+from gateway.service.models.queries import Alive, CertificateShown, Ready, UpstreamShown
+from gateway.service.readiness import Report
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -34,7 +35,7 @@ class MetaRoutes:
         self,
         registry: Registry,
         metrics: GatewayMetrics,
-        ready: Callable[[], Awaitable[None]],
+        ready: Callable[[], Awaitable[Report | None]],
         describe: Callable[[], dict[str, Any]],
     ) -> None:
         self._registry = registry
@@ -53,7 +54,8 @@ class MetaRoutes:
             Operation(
                 "GET", "/readyz", self._is_ready, "isReady", "Whether the gateway can do its work",
                 _TAG, Access.ANYONE, query=Nothing, body=Nothing, errors=(503,),
-                description="503 while the store cannot be read; queries go on, from the last snapshot.",
+                description="503 while the gateway is draining, while no upstream can be reached, and while the store "
+                "cannot be read; queries go on then, from the last snapshot.",
                 out={200: Out("It can.", Ready)},
             ),
             Operation(
@@ -72,9 +74,23 @@ class MetaRoutes:
         return Answer(Alive())
 
     async def _is_ready(self, _call: Call[Nothing, Nothing]) -> Answer:
-        await self._ready()
+        report = await self._ready() or Report()
         snapshot = self._registry.snapshot
-        return Answer(Ready(generation=snapshot.generation, enabled_hooks=snapshot.enabled_count))
+        return Answer(
+            Ready(
+                generation=snapshot.generation,
+                enabled_hooks=snapshot.enabled_count,
+                upstreams=[UpstreamShown(url=each.url, state=each.state, why=each.why) for each in report.upstreams],
+                certificates=[
+                    CertificateShown(
+                        of=each.section,
+                        not_after=None if each.not_after is None else rfc3339(each.not_after),
+                        expired=each.expired,
+                    )
+                    for each in report.certificates
+                ],
+            )
+        )
 
     async def _measured(self, _call: Call[Nothing, Nothing]) -> Answer:
         self._metrics.tidy()

@@ -17,7 +17,10 @@ async def test_the_gateway_is_ready_and_tells_what_queries_see(api):
     hook = await api.as_(made["api_key"]).hook()
     await api("POST", f"/v1/hooks/{hook['id']}/enable")
     reply = await api.as_(None)("GET", "/readyz")
-    assert (reply.status, reply.json) == (200, {"status": "ready", "generation": 3, "enabled_hooks": 1})
+    assert (reply.status, reply.json) == (
+        200,
+        {"status": "ready", "generation": 3, "enabled_hooks": 1, "upstreams": [], "certificates": []},
+    )
 
 
 async def test_the_gateway_is_not_ready_while_its_store_cannot_be_read(api, monkeypatch):
