@@ -60,9 +60,7 @@ class AccessLog:
     `query`: whether a line has the query string, too; without it, `?…` says that there was one.
     """
 
-    def __init__(
-        self, stream: TextIO | None, *, as_json: bool, query: bool, now: Callable[[], float] = time
-    ) -> None:
+    def __init__(self, stream: TextIO | None, *, as_json: bool, query: bool, now: Callable[[], float] = time) -> None:
         self._stream = stream
         self._as_json = as_json
         self._query = query

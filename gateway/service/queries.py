@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import fields
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from gateway.service.access_log import access_log, noting
 from gateway.service.front import Front, FrontSettings
@@ -52,7 +52,7 @@ class Queries:
         handler = self._handler(self._settings, self._upstreams, self._log)
         self._front = Front(handler, FrontSettings.of(self._settings.server), access=self._told)
 
-    async def __aenter__(self) -> Queries:
+    async def __aenter__(self) -> Self:
         await self._upstreams.__aenter__()
         return self
 

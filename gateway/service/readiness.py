@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from gateway.service.tls import Certificate, Section
 
-__all__ = ["CertificateState", "Readiness", "Report", "KnownUpstream"]
+__all__ = ["CertificateState", "KnownUpstream", "Readiness", "Report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class KnownUpstream:
 
 @dataclass(frozen=True, slots=True)
 class CertificateState:
-    """The certificate that a `section` of the settings names. `not_after` in seconds since 1970, if it is known and has not passed."""
+    """The certificate that a `section` of the settings names. `not_after` as in `Loaded`."""
 
     section: Section
     not_after: float | None

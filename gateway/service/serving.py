@@ -143,7 +143,12 @@ async def listening(
     async with AsyncExitStack() as stack:
         where = stack.enter_context(listeners_of(gateway.settings))
         reloader = Reloader(gateway.settings, read) if read is not None else None
-        await stack.enter_async_context(serving_control(gateway, keys, where.control.sockets, reloader=reloader))
+        readiness = Readiness(gateway.registry.ping, gateway.events.ping)
+        await stack.enter_async_context(
+            serving_control(gateway, keys, where.control.sockets, readiness=readiness, reloader=reloader)
+        )
         if where.queries is not None:
-            await stack.enter_async_context(serving_queries(gateway, where.queries.sockets, reloader=reloader))
+            await stack.enter_async_context(
+                serving_queries(gateway, where.queries.sockets, readiness=readiness, reloader=reloader)
+            )
         yield where.control.url, where.gateway_url

@@ -54,7 +54,8 @@ class CertificateFiles:
 class Loaded:
     """A certificate that was read, fits its key, and has been tried.
 
-    `not_after` in seconds since 1970, if that is known and still to come; `doubt` is why a client that checks would refuse it.
+    `not_after` in seconds since 1970, if that is known and was still to come; `doubt` is why a client that checks would
+    refuse it.
     """
 
     files: CertificateFiles

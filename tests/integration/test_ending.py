@@ -13,7 +13,7 @@ from gateway import Settings, open_gateway
 from gateway.errors import StoreError
 from gateway.service.ending import Ending, drain
 from gateway.service.problem import Refused
-from gateway.service.readiness import Readiness, KnownUpstream
+from gateway.service.readiness import KnownUpstream, Readiness
 from gateway.service.serving import listening
 
 

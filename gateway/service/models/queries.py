@@ -68,7 +68,8 @@ class UpstreamShown(ApiModel):
     url: str = Field(description="Its base URL.", examples=["http://127.0.0.1:9000"])
     state: str = Field(
         json_schema_extra={"enum": ["unknown", "up", "down"]},
-        description="`unknown` until it is asked for the first time.", examples=["up"]
+        description="`unknown` until it is asked for the first time.",
+        examples=["up"],
     )
     why: str | None = Field(description="Why it is down.", examples=["refused"])
 
@@ -79,7 +80,7 @@ class CertificateShown(ApiModel):
     of: Literal["server", "control"] = Field(
         description="The section of the settings that names it.", examples=["server"]
     )
-    not_after: Time | None = Field(description="When it ends, if that is known; null if it was past its time when it was read.")
+    not_after: Time | None = Field(description="When it ends; null if that is not known, or was over when it was read.")
     expired: bool = Field(description="Whether that has passed.", examples=[False])
 
 
