@@ -10,7 +10,12 @@ import pytest
 GATEWAY = Path(__file__).parents[2] / "gateway"
 # Modules that can connect to something, and what they connect to; it is never what an integration named.
 OTHERS = {
-    "service/serving.py": "makes the session of the data source",
+    "service/control_site.py": "makes the session of the data source",
+    "service/sockets.py": "listens; connects to a Unix socket of its own address only, to see whether anyone answers",
+    "service/front/front.py": "asks for the family of a socket that listens",
+    "service/activation.py": "takes listening sockets from systemd",
+    "service/notify.py": "tells systemd on the socket that it names",
+    "service/site.py": "asks for the family of a socket that listens",
     "service/data_source.py": "the data source that the operator configured",
     "cli/client.py": "the control API, from the command line",
     "cli/listen.py": "the server on the user's own machine that calls are brought to",
