@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["asks_for_websocket", "pass_on", "tunnel"]
 
 _SMALL: Final = 64 * 1024
+_LAST_WORDS: Final = 5.0  # seconds
 _UPGRADE: Final = (b"upgrade", b"websocket")
 
 
@@ -54,7 +55,7 @@ def asks_for_websocket(headers: Headers) -> bool:
 
 
 async def tunnel(exchange: Exchange, answer: UpstreamAnswer, headers: Headers) -> None:
-    """Leave HTTP on both sides after the upstream's 101, and pass bytes both ways until both have ended."""
+    """Leave HTTP on both sides after the upstream's 101; pass bytes both ways until a side ends, and soon the other."""
     theirs = await answer.upgrade()
     try:
         ours = await exchange.upgrade(ResponseHead(101, answer.head.reason, [*headers, _UPGRADE]))
@@ -69,7 +70,10 @@ async def tunnel(exchange: Exchange, answer: UpstreamAnswer, headers: Headers) -
 async def _both_ways(ours: Tunnel, theirs: Tunnel) -> None:
     ways = [asyncio.ensure_future(_one_way(ours, theirs)), asyncio.ensure_future(_one_way(theirs, ours))]
     try:
-        await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        # The other side may have last words. But one that says nothing any more is not waited for: it cannot be told
+        # from one that is gone.
+        await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION, timeout=_LAST_WORDS)
     finally:
         for way in ways:
             way.cancel()
