@@ -43,9 +43,7 @@ def depth_exceeds(body: bytes, cap: int) -> bool:
         return False
     if b"\\" in body and b'\\"' in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    left = body.translate(_AS_BITS, _NOT_STRUCTURE).replace(b'""', b"")  # strings without a bracket in them
-    if b'"' in left:
-        left = _STRINGS.sub(b"", left)
+    left = _brackets(body.translate(_AS_BITS, _NOT_STRUCTURE))
     for _ in range(_LAYERS):
         if left.count(b"1") <= cap:
             return False
@@ -66,6 +64,15 @@ def _opens_more_than(cap: int, body: bytes) -> bool:
                 return True
             at = body.find(bracket, at + 1)
     return False
+
+
+def _brackets(structure: bytes) -> bytes:
+    """The brackets of `structure`, brackets and quotes, that are not in strings."""
+    brackets = structure.translate(None, b'"')
+    quotes = len(structure) - len(brackets)
+    if quotes == 2 * structure.count(b'""'):  # wherever there are quotes, they come in pairs: no bracket between them
+        return brackets
+    return _STRINGS.sub(b"", structure.replace(b'""', b""))
 
 
 def _deepest(brackets: bytes) -> int:
