@@ -17,21 +17,24 @@ TRACE_ID: Final = "gateway-trace-id"
 
 def hooks_header(outcomes: Iterable[Outcome]) -> str:
     """The value of `gateway-hooks`, like `price-fx;applied;ms=3.1, geo;failed;reason=timeout;ms=1000`."""
-    return ", ".join(_item(outcome) for outcome in outcomes)
+    return ", ".join([_item(outcome) for outcome in outcomes])
 
 
 def _item(outcome: Outcome) -> str:
-    reason = f";reason={outcome.reason.value}" if outcome.reason is not None else ""
-    ms = f"{outcome.milliseconds:.1f}".removesuffix(".0")
-    batches = f";batches={outcome.batches};batches_failed={outcome.batches_failed}" if outcome.batches_failed else ""
-    return f"{outcome.hook};{outcome.status.value}{reason};ms={ms}{batches}"
+    told = f"{outcome.hook};{outcome.status}"
+    if outcome.reason is not None:
+        told += f";reason={outcome.reason}"
+    told += f";ms={outcome.milliseconds:.1f}".removesuffix(".0")
+    if outcome.batches_failed:
+        told += f";batches={outcome.batches};batches_failed={outcome.batches_failed}"
+    return told
 
 
 def server_timing(outcomes: Iterable[Outcome], query_ms: float | None = None) -> str:
     """The value of `Server-Timing`: the data-query phase, if known, and each hook, in milliseconds."""
     parts = [] if query_ms is None else [f"query;dur={query_ms:.1f}"]
     parts += [
-        f'hook-{outcome.hook};dur={outcome.milliseconds:.1f};desc="{outcome.status.value}"' for outcome in outcomes
+        f'hook-{outcome.hook};dur={outcome.milliseconds:.1f};desc="{outcome.status}"' for outcome in outcomes
     ]
     return ", ".join(parts)
 
