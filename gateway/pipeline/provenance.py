@@ -33,9 +33,7 @@ def _item(outcome: Outcome) -> str:
 def server_timing(outcomes: Iterable[Outcome], query_ms: float | None = None) -> str:
     """The value of `Server-Timing`: the data-query phase, if known, and each hook, in milliseconds."""
     parts = [] if query_ms is None else [f"query;dur={query_ms:.1f}"]
-    parts += [
-        f'hook-{outcome.hook};dur={outcome.milliseconds:.1f};desc="{outcome.status}"' for outcome in outcomes
-    ]
+    parts += [f'hook-{outcome.hook};dur={outcome.milliseconds:.1f};desc="{outcome.status}"' for outcome in outcomes]
     return ", ".join(parts)
 
 

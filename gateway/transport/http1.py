@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-_JOIN_UP_TO: Final = 64 * 1024  # a larger body is not copied behind the head, it gets a write of its own
+_JOIN_UP_TO: Final = 64 * 1024  # a larger body is not copied behind the head: the socket gets both in one go
 _TIMER_SLACK: Final = 0.001  # seconds; uvloop's clock ticks in milliseconds
 
 
@@ -87,8 +87,7 @@ class Connection(asyncio.Protocol):
         if transport is None:
             self.fail(ConnectFailed("The connection closed before the request was sent."))
         elif len(body) > _JOIN_UP_TO:
-            transport.write(head)
-            transport.write(body)
+            transport.writelines((head, body))
         else:
             transport.write(head + body)
         return waiter

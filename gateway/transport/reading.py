@@ -19,6 +19,7 @@ _STATUS_LINE: Final = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _WEIGHED: Final = frozenset({"content-length", "transfer-encoding", "content-encoding"})
 _LESSONS: Final = 8  # heads learned without ever seeing one again, before giving up on this connection
+_LARGE_PIECE: Final = 4096  # bytes
 _NAMES_KEPT: Final = 64
 _NAME_KEPT: Final = 64  # bytes
 
@@ -33,7 +34,6 @@ class ResponseReader:
     """
 
     __slots__ = (
-        "_body",
         "_buffers",
         "_chunked",
         "_complete",
@@ -49,9 +49,11 @@ class ResponseReader:
         "_limits",
         "_names",
         "_parser",
+        "_pieces",
         "_pool",
         "_received",
         "_response_headers",
+        "_size",
         "_status",
         "_verbatim",
         "_version_seen",
@@ -67,7 +69,8 @@ class ResponseReader:
         self.in_head = True
         self.until_close = False  # the body ends where the connection ends
         self.keep = True  # once complete: whether another response may follow on this connection
-        self._body: bytes | bytearray = b""
+        self._pieces: list[bytes | bytearray] = []  # of the body
+        self._size = 0  # of all pieces
         self._buffers = buffers
         self._pool = pool
         self._counted = 0  # bytes of the body that `_buffers` counts
@@ -134,10 +137,11 @@ class ResponseReader:
             if self._received:
                 self._inflater.finish()
             self._inflater = None
-        body = self._body
-        self._let_go()
+        pieces = self._pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if isinstance(body, bytearray):
             body = bytes(body)
+        self._let_go()
         return Response(self._status, self._response_headers, body, self._received)
 
     def close(self) -> None:
@@ -207,19 +211,19 @@ class ResponseReader:
                 piece = self._inflater.feed(piece)
             except CallError as error:
                 self._refuse(error)
-        # One piece is kept as it is. More go into one growing buffer, not a list: a body that drips in
-        # by single bytes must not cost an object for each.
-        body = self._body
-        if not body:
-            self._body = piece
-        elif isinstance(body, bytearray):
-            body += piece
+        # Large pieces are kept as they are, until all are joined. Small ones go into a growing buffer: a body that
+        # drips in by single bytes must not cost an object for each.
+        size = self._size = self._size + len(piece)
+        pieces = self._pieces
+        if not pieces or len(piece) >= _LARGE_PIECE:
+            pieces.append(piece)
+        elif isinstance(pieces[-1], bytearray):
+            pieces[-1] += piece
         else:
-            body = self._body = bytearray(body)
-            body += piece
-        del body, piece  # an error's traceback would keep them
-        if len(self._body) > self._counted + STEP:
-            self._count_body(len(self._body))
+            pieces.append(bytearray(piece))
+        del pieces, piece  # an error's traceback would keep them
+        if size > self._counted + STEP:
+            self._count_body(size)
 
     def on_message_complete(self) -> None:
         """The parser saw the end of the response, or of an interim one."""
@@ -277,7 +281,8 @@ class ResponseReader:
         self._counted = size
 
     def _let_go(self) -> None:
-        self._body = b""
+        self._pieces = []
+        self._size = 0
         if self._counted:
             self._buffers.give_back(self._pool, self._counted)
             self._counted = 0

@@ -105,6 +105,27 @@ def test_a_reply_with_a_length_is_read_exactly_also_when_its_head_is_familiar(bo
     assert reader.keep or extra
 
 
+@settings(max_examples=50)
+@given(st.lists(st.sampled_from([1, 2, 300, 4_095, 4_096, 9_000]), max_size=12), st.integers(0, 255), st.booleans())
+def test_a_body_in_large_and_small_pieces_comes_whole_and_in_order(sizes, seed, chunked):
+    reader = new_reader()
+    body = bytes((seed + i // 7) % 256 for i in range(sum(sizes)))
+    head = b"transfer-encoding: chunked" if chunked else b"content-length: %d" % len(body)
+    for _ in range(2):
+        reader.begin(Limits())
+        response = reader.feed(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % head)
+        at = 0
+        for size in sizes:
+            piece = body[at : at + size]
+            response = reader.feed(b"%x\r\n%b\r\n" % (size, piece) if chunked else piece)
+            at += size
+        if chunked:
+            response = reader.feed(b"0\r\n\r\n")
+        assert response is not None
+        assert response.body == body
+        assert isinstance(response.body, bytes)
+
+
 def test_line_ends_behind_a_reply_are_no_part_of_the_next_one():
     """The parser passes over them; a head that was learned with some of the body in it would shift later bodies."""
     reader = new_reader()
