@@ -127,6 +127,12 @@ class GatewayMetrics:
             ("api", "status"),
             registry=self._registry,
         )
+        self._upstream_failures = Counter(
+            "gateway_upstream_failures",
+            "Requests that the query API behind the standalone gateway failed, by reason (as in the problem document).",
+            ("reason",),
+            registry=self._registry,
+        )
 
     def watch(
         self,
@@ -234,6 +240,10 @@ class GatewayMetrics:
         if counter is None:
             counter = self._http[api, status] = self._requests.labels(api, str(status))
         counter.inc()
+
+    def upstream_failed(self, reason: str) -> None:
+        """The query API behind the standalone gateway failed a request, before or in the middle of its answer."""
+        self._upstream_failures.labels(reason).inc()
 
     # ------------------------------------------------------------ the series of hooks
 

@@ -36,6 +36,7 @@ def handler_of(path: DataPath, settings: Settings, upstreams: Upstreams, name: s
         name=name,
         trusted_proxies=settings.trusted_proxies,
         debug=path.debug,
+        failed=path.metrics.upstream_failed,
     )
 
 

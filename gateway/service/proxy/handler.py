@@ -42,6 +42,10 @@ _MAY_BE_PARTIAL = frozenset({206, 304, 412, 416})
 _ASKS = frozenset({b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"range"})
 
 
+def _untold(_reason: str) -> None:
+    pass
+
+
 def pseudonym() -> str:
     """A name for this gateway in `via`, unlike that of any other one."""
     return f"query-hook-gateway-{secrets.token_hex(6)}"
@@ -57,6 +61,7 @@ def proxy_handler(
     name: str,
     trusted_proxies: Iterable[str] = (),
     debug: DebugHeader | None = None,
+    failed: Callable[[str], None] = _untold,
 ) -> Handler:
     """The handler of requests that go to the upstreams of `routes`.
 
@@ -64,6 +69,7 @@ def proxy_handler(
     through. Results up to `max_result_bytes` are held in memory while their hooks run; larger ones pass unmodified.
     `name` is the gateway's in `via`: requests that come with it have gone in a circle. `trusted_proxies` are believed
     what they say of the client. With `debug`, queries that come with the header `gateway-debug` and a key are traced.
+    `failed` is told the reason of each failure of an upstream.
     """
     return Proxy(
         routes,
@@ -74,6 +80,7 @@ def proxy_handler(
         name=name,
         trusted_proxies=trusted_proxies,
         debug=debug,
+        failed=failed,
     ).handle
 
 
@@ -91,11 +98,13 @@ class Proxy:
         name: str,
         trusted_proxies: Iterable[str] = (),
         debug: DebugHeader | None = None,
+        failed: Callable[[str], None] = _untold,
     ) -> None:
         self._router = Router(routes)
         self._upstreams = upstreams
         self._is_wanted = is_wanted
         self._debug = debug
+        self._failed = failed
         self._forwarding = Forwarding(trusted_proxies)
         self._requests = RequestRules(name.encode())
         self._responses = ResponseRules(name.encode())
@@ -119,6 +128,7 @@ class Proxy:
         except Misread as e:
             refuse(exchange, 400, e.detail)
         except UpstreamFailed as e:
+            self._failed(e.reason)
             log.warning("upstream.failed", path=head.path, status=e.status, reason=e.reason, detail=e.detail)
             if exchange.begun:
                 exchange.abort()  # the head is out: only a connection that breaks can tell that this is not all

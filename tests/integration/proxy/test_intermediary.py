@@ -213,6 +213,7 @@ async def test_an_upstream_that_is_not_there_is_told_with_what_to_look_at(serve,
     assert "127.0.0.1:9" in problem["detail"]
     (record,) = [record for record in caplog.records if record.getMessage().startswith("upstream.failed")]
     assert "path=/q status=502 reason=refused" in record.getMessage()
+    assert b'gateway_upstream_failures_total{reason="refused"} 1.0' in served.gateway.metrics.render()
 
 
 async def test_an_upstream_that_takes_too_long_is_a_gateway_timeout(api, serve):
