@@ -61,6 +61,8 @@ class Upstream:
                 assert request.transport is not None
                 request.transport.abort()
                 return response_
+            case "/unreadable":
+                return web.Response(body=b'{"data": {"a": 1}, "b": NaN}', content_type="application/json")
             case "/nested":
                 return web.json_response({"status": "success", "data": {"rows": [1]}, "big": 1})
             case "/large":
@@ -241,6 +243,18 @@ async def test_a_result_inside_the_upstreams_answer_is_taken_out_and_put_back() 
         assert event["data"]["result"] == {"rows": [1]}
         assert event["data"]["query"]["type"] == "form"
         assert "gateway-hooks" not in (await it.ask("/nested"))[2], "without a type it is no query"
+
+
+async def test_around_a_result_that_cannot_be_read_a_hook_that_must_not_fail_fails() -> None:
+    async with opened({"path": "/unreadable", "result_at": "/data"}) as it:
+        await it.hook("/replace")
+        status, body, headers = await it.ask("/unreadable")
+        assert (status, body) == (200, b'{"data": {"a": 1}, "b": NaN}')
+        assert headers["gateway-hooks"].startswith("it;skipped;reason=encoding")
+        (hook,) = it.gateway.registry.snapshot.select("query", None, None)
+        await it.gateway.registry.change_hook(hook.hook_id, {"failure_policy": FailurePolicy.FAIL})
+        status, body, _ = await it.ask("/unreadable")
+        assert (status, orjson.loads(body)["reason"]) == (502, "encoding")
 
 
 async def test_a_path_without_a_route_is_not_found() -> None:

@@ -60,6 +60,12 @@ def test_a_query_in_the_url_is_one_too(standing):
     path = "/graphql?" + urlencode({"query": f"{{ desks {{ nodes {{ {FIELDS} }} }} }}"})
     standing.answering("/graphql", **DESKS)
     assert {node["telephone"] for node in nodes(standing.ask(path))} == {"[telephone]"}
+    named = f"query Desks($n: Int) {{ desks(first: $n) {{ nodes {{ {FIELDS} }} }} }}"
+    path = "/graphql?" + urlencode({"query": named, "variables": '{"n": 1}', "operationName": "Desks"})
+    (desk,) = nodes(standing.answering(path))
+    assert (desk["access"], desk["mail"]) == ("open until 16:00 today", "[e-mail]")
+    (desk,) = nodes(standing.answering(path, **STAFF))
+    assert (desk["access"], desk["mail"]) == ("open until 16:00 today", "reading-room@library.example")
 
 
 def test_the_staff_gets_the_servers_own_answer_to_operations_without_a_hook(standing, same):

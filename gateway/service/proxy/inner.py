@@ -19,6 +19,8 @@ _WRITE: Final = msgspec.json.Encoder().encode
 def taken_out(document: bytes, pointer: str) -> tuple[bytes, Callable[[bytes], bytes]] | None:
     """The value at the JSON Pointer `pointer`, and what puts another one in its place; `None` if there is none.
 
+    Raises `ValueError` if the document cannot be read on the way there: then nobody knows what it holds.
+
     The document is walked over once a level, and no value in it is made: numbers and texts beside the result keep their
     bytes. White space between the members on the way, and members named twice, do not last.
     """
@@ -34,8 +36,10 @@ def taken_out(document: bytes, pointer: str) -> tuple[bytes, Callable[[bytes], b
             else:
                 members, key = _OBJECT.decode(inner), name
                 found = key in members
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        except msgspec.ValidationError:  # a number, a text: there is nothing below it
             return None
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as e:
+            raise ValueError(f"{type(e).__name__} on the way to {pointer}") from None
         if not found:
             return None
         way.append((members, key))

@@ -62,6 +62,13 @@ class ResultDoor:
         key = value_of(exchange.head.headers, _DEBUG)
         with _NOT_TRACED if key is None or self._debug is None else self._debug.tracing(key.decode("latin-1")):
             plain = self._plain(held, answer) if complete else Reason.SIZE
+            found = None
+            if route.result_at and not isinstance(plain, Reason):
+                try:
+                    found = taken_out(plain, route.result_at)
+                except ValueError as e:
+                    log.warning("result.not_read", at=route.result_at, path=exchange.head.path, detail=str(e))
+                    plain = Reason.ENCODING
             if isinstance(plain, Reason):
                 try:
                     skipped = await self._chain.skip(query, Result(b"", media_type), plain)
@@ -73,7 +80,6 @@ class ResultDoor:
             put_back = None
             result = Result(plain, media_type)
             if route.result_at:
-                found = taken_out(plain, route.result_at)
                 if found is None:
                     log.debug("result.not_found", at=route.result_at, path=exchange.head.path)
                     exchange.answer(answer.head.status, self._rules.untouched(answer.head.headers, vary), held)

@@ -44,14 +44,29 @@ def test_a_result_is_taken_out_and_another_one_put_in_its_place(document, pointe
         (b"[1]", "/-"),
         (b"[1]", "/01"),
         (b"[1]", "/x"),
-        (b"no json", "/a"),
-        (b'{"a": ', "/a"),
-        (b"", "/a"),
-        (b"[" * 100_000, "/0"),
+        (b"1", "/a"),
+        (b'{"a": null}', "/a/b"),
     ],
 )
 def test_where_there_is_no_result_nothing_is_taken(document, pointer):
     assert taken_out(document, pointer) is None
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer"),
+    [
+        (b"no json", "/a"),
+        (b'{"a": ', "/a"),
+        (b"", "/a"),
+        (b"[" * 100_000, "/0"),
+        (b'{"b": NaN}', "/a"),
+        (b'\xef\xbb\xbf{"a": 1}', "/a"),
+        ('{"a": 1}'.encode("utf-16"), "/a"),
+    ],
+)
+def test_what_cannot_be_read_is_not_taken_for_a_document_without_a_result(document, pointer):
+    with pytest.raises(ValueError, match=f"on the way to {pointer}"):
+        taken_out(document, pointer)
 
 
 VALUES = st.recursive(
