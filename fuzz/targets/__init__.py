@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from fuzz.targets import events, front, patch, reader, receiver, reply, signature
+from fuzz.targets import events, front, patch, reader, receiver, reply, signature, upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,5 +29,6 @@ TARGETS: Final = {
     "cloudevents": Target(events.check, events.seeds, events.WORDS),
     "receiver": Target(receiver.check, receiver.seeds, receiver.WORDS),
     "front": Target(front.check, front.seeds, front.WORDS),
+    "upstream": Target(upstream.check, upstream.seeds, upstream.WORDS),
     "reader": Target(reader.check, reader.seeds, reader.WORDS),
 }

@@ -23,19 +23,21 @@ class AnswerBody:
     """The body of one answer, or the bytes of a connection that has left HTTP. For one reader.
 
     The connection puts pieces in. It is let go of as soon as the body is whole, and serves other requests then: what
-    is held here belongs to this answer alone.
+    is held here belongs to this answer alone. `whole` is all of it, if it is here already.
     """
 
     __slots__ = ("_connection", "_error", "_pieces", "_waiter", "complete", "held", "length", "quiet", "trailers")
 
-    def __init__(self, connection: Connection | None, length: int | None, *, quiet: bool = False) -> None:
+    def __init__(
+        self, connection: Connection | None, length: int | None, *, quiet: bool = False, whole: bytes | None = None
+    ) -> None:
         self.length = length
         self.trailers: Headers = []
-        self.complete = False
-        self.held = 0  # bytes that came and are not read
+        self.complete = whole is not None
+        self.held = len(whole) if whole else 0  # bytes that came and are not read
         self.quiet = quiet  # may be silent for ever
         self._connection = connection
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes] = [whole] if whole else []
         self._waiter: asyncio.Future[None] | None = None
         self._error: GatewayError | None = None
 
@@ -100,10 +102,10 @@ class UpstreamAnswer:
 
     __slots__ = ("_connection", "body", "head")
 
-    def __init__(self, head: ResponseHead, body: AnswerBody, connection: Connection) -> None:
+    def __init__(self, head: ResponseHead, body: AnswerBody, connection: Connection | None) -> None:
         self.head = head
         self.body = body
-        self._connection: Connection | None = connection
+        self._connection = connection
 
     async def whole(self, limit: int) -> tuple[bytes, bool]:
         """All of the body and `True`, if it has at most `limit` bytes.

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import select
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.errors import UpstreamFailed
-from gateway.service.messages import ResponseHead
+from gateway.service.messages import value_of
 from gateway.service.upstream import faults
 from gateway.service.upstream.answer import HELD, AnswerBody, UpstreamAnswer
 from gateway.service.upstream.chunks import Chunks
 from gateway.service.upstream.heads import HeadReader
-from gateway.service.upstream.outflow import Outflow
+from gateway.service.upstream.outflow import Outflow, something_came
 from gateway.service.upstream.queue import AnswerQueue
 from gateway.service.upstream.times import TimeLimits
 
 if TYPE_CHECKING:
     from gateway.errors import GatewayError
+    from gateway.service.messages import RequestHead
     from gateway.service.upstream.heads import ReadHead
     from gateway.service.upstream.pool import Pool
 
@@ -30,6 +30,8 @@ _CHUNKED: Final = 3
 _TO_END: Final = 4  # the body ends where the connection ends
 _TUNNEL: Final = 5
 _OVER: Final = 6
+
+_BODILESS: Final = frozenset({204, 304})
 
 _INTERIM: Final = 64  # 1xx in front of one answer; more are a flood
 _WHERE: Final = {_HEAD: "before it had answered", _TUNNEL: "after it had switched protocols"}
@@ -52,7 +54,8 @@ class Connection(asyncio.Protocol):
         self._pool = pool
         self._transport: asyncio.Transport | None = None
         self._phase = _OVER
-        self._bodiless = self._upgrading = self._keep = self._paused = False
+        self._request: RequestHead | None = None  # says how the answer is to be read
+        self._keep = self._paused = False
         self._heads = HeadReader(pool.known_heads, pool.limits.head)
         self._answers: AnswerQueue | None = None
         self._interim_count = 0
@@ -71,14 +74,10 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------ a request
 
-    def begin(self, request: bytes, *, method: str, upgrading: bool = False) -> AnswerQueue:
-        """Write a request, or its head, and get its answers; the first of 200 or more is the final one.
-
-        Its `method` and whether it asks for an upgrade say how the answer is read.
-        """
+    def begin(self, request: bytes, head: RequestHead) -> AnswerQueue:
+        """Write `request`, or only its `head`, and get its answers; the first of 200 or more is the final one."""
         self._phase = _HEAD
-        self._bodiless = method == "HEAD"
-        self._upgrading = upgrading
+        self._request = head
         self.began = False
         self._interim_count = 0
         self._heads.begin()
@@ -192,11 +191,8 @@ class Connection(asyncio.Protocol):
 
     def stale(self) -> bool:
         """Whether the other side has closed it, or has sent what nobody asked for: asks the system, not the loop."""
-        if self._phase != _IDLE or self._transport is None or self._transport.is_closing():
-            return True
-        poller = select.poll()
-        poller.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return bool(poller.poll(0))
+        transport = self._transport
+        return self._phase != _IDLE or transport is None or transport.is_closing() or something_came(transport)
 
     # ------------------------------------------------------------ asyncio.Protocol
 
@@ -273,15 +269,14 @@ class Connection(asyncio.Protocol):
         """Whether another head is to follow."""
         self._interim_count += 1
         if head.status == 101:
-            if not self._upgrading:
+            if self._request is None or value_of(self._request.headers, b"upgrade") is None:
                 self.fail(faults.unasked_switch())
                 return False
             self._phase = _TUNNEL
             self._times.read_by = 0.0
             self._body = AnswerBody(self, None, quiet=True)
-            self._put(UpstreamAnswer(ResponseHead(101, head.reason, head.headers.copy()), self._body, self))
-            if rest:
-                self._feed(rest)
+            self._put(UpstreamAnswer(head.response(), self._body, self))
+            self._feed(rest)
             return False
         if self._interim_count > _INTERIM:
             self.fail(faults.endless_interim())
@@ -290,9 +285,7 @@ class Connection(asyncio.Protocol):
             self._go_ahead.set_result(None)
         if self._upload is None:
             self.await_answer()
-        empty = AnswerBody(None, 0)
-        empty.complete = True
-        self._put(UpstreamAnswer(ResponseHead(head.status, head.reason, head.headers.copy()), empty, self))
+        self._put(UpstreamAnswer(head.response(), AnswerBody(None, 0, whole=b""), None))
         return True
 
     def _take_final(self, head: ReadHead, rest: bytes) -> None:
@@ -301,12 +294,22 @@ class Connection(asyncio.Protocol):
         self._keep = head.keep
         if head.kept_for is not None:
             self.kept_for = min(self._pool.limits.keep_alive, head.kept_for)
-        if self._bodiless or status in {204, 304}:
-            if not self._bodiless and (head.chunked or (length and status == 204)):
+        bodiless = self._request is not None and self._request.method == "HEAD"
+        if bodiless or status in _BODILESS:
+            if not bodiless and (head.chunked or (length and status == 204)):
                 self._keep = False  # what was announced may still come: not in front of another answer
             length = 0
         elif head.chunked:
             length = None
+        if length is not None and len(rest) >= length and self._upload is None:  # most answers come in one piece
+            if len(rest) > length:  # bytes behind the answer: it stands, but nothing else may follow here
+                self._keep = False
+                rest = rest[:length]
+            answers = self._answers
+            self._finish()
+            if answers is not None:
+                answers.put(UpstreamAnswer(head.response(), AnswerBody(None, length, whole=rest), None))
+            return
         body = self._body = AnswerBody(self, length, quiet=head.quiet)
         if self._upload is not None:
             if status >= 300:  # whoever refuses a request does not want the rest of it
@@ -316,7 +319,7 @@ class Connection(asyncio.Protocol):
             elif self._go_ahead is not None and not self._go_ahead.done():
                 self._go_ahead.set_result(None)
         answers = self._answers  # before the connection may go back to its pool
-        answer = UpstreamAnswer(ResponseHead(status, head.reason, head.headers.copy()), body, self)
+        answer = UpstreamAnswer(head.response(), body, self)
         if length is not None:
             self._phase = _SIZED
             self._left = length
@@ -329,8 +332,7 @@ class Connection(asyncio.Protocol):
         else:
             self._phase = _TO_END
             self._keep = False
-            if rest:
-                self._feed(rest)
+            self._feed(rest)
         if answers is not None:
             answers.put(answer)
 
@@ -342,8 +344,7 @@ class Connection(asyncio.Protocol):
         left = self._left - len(data)
         if left > 0:
             self._left = left
-            if data:
-                self._feed(data)
+            self._feed(data)
             return
         if left < 0:  # bytes behind the answer: it stands, but nothing else may follow here
             self._keep = False
@@ -361,8 +362,7 @@ class Connection(asyncio.Protocol):
             self.fail(error)
             return
         if not chunks.complete:
-            if content:
-                self._feed(content)
+            self._feed(content)
             return
         body = self._body
         if body is not None:
@@ -376,7 +376,7 @@ class Connection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         body = self._body
-        if body is not None:
+        if data and body is not None:
             body.feed(data)
             if body.held > HELD and not self._paused and self._transport is not None:
                 self._paused = True
@@ -386,11 +386,13 @@ class Connection(asyncio.Protocol):
         """The answer is whole."""
         body = self._body
         self._body = self._answers = None
+        transport = self._transport
         # Bytes that are still unsent belong to a request that was answered before it was read.
-        if self._keep and self._upload is None and self._out.empty:
+        if self._keep and self._upload is None and transport is not None and not transport.get_write_buffer_size():
             self._phase = _IDLE
             self.reused = True
-            self.read_on()
+            if self._paused:
+                self.read_on()
             self._pool.put(self)
         else:
             self.abort()

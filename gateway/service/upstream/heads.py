@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import UpstreamFailed
+from gateway.service.messages import ResponseHead
 
 if TYPE_CHECKING:
     from gateway.service.messages import Headers
@@ -63,6 +64,10 @@ class ReadHead:
         self.chunked = False
         self.kept_for: float | None = None
         self.quiet = False
+
+    def response(self) -> ResponseHead:
+        """What is passed on; the receiver's to change."""
+        return ResponseHead(self.status, self.reason, self.headers.copy())
 
 
 def read_head(raw: bytes) -> ReadHead:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import UpstreamFailed
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from gateway.errors import GatewayError
     from gateway.service.upstream.times import TimeLimits
 
-__all__ = ["Outflow"]
+__all__ = ["Outflow", "something_came"]
 
 _JOIN_UP_TO: Final = 64 * 1024  # a larger piece is not copied to stand between its chunk size and its end
 
@@ -28,11 +29,6 @@ class Outflow:
         self._seconds = seconds
         self._full = False
         self._waiter: asyncio.Future[None] | None = None
-
-    @property
-    def empty(self) -> bool:
-        """Whether all that was written has left."""
-        return self.transport is not None and not self.transport.get_write_buffer_size()
 
     def write(self, piece: bytes, *more: bytes) -> None:
         """Write bytes. Raises `UpstreamFailed` if the connection is gone."""
@@ -72,3 +68,10 @@ class Outflow:
         """It will never read."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
+
+
+def something_came(transport: asyncio.Transport) -> bool:
+    """Whether there are bytes, or an end, that the loop has not read yet."""
+    poller = select.poll()
+    poller.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poller.poll(0))

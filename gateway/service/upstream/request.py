@@ -15,6 +15,7 @@ __all__ = ["IDEMPOTENT", "written_head", "written_trailers"]
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, section 9.2.2
 
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE"})  # without a body, no length is told
+_field: Final = b": ".join
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -23,22 +24,28 @@ def written_head(head: RequestHead, length: int | None) -> bytes:
 
     Raises `UpstreamFailed` if it cannot be written so that it would be read as it is meant.
     """
-    lines = [name + b": " + value + b"\r\n" for name, value in head.headers if name not in _FRAMING]
+    headers = head.headers
+    for name, _ in headers:
+        if name in _FRAMING:
+            headers = [field for field in headers if field[0] not in _FRAMING]
+            break
+    framing: tuple[bytes, ...]
     if length is None:
-        lines.append(b"transfer-encoding: chunked\r\n")
+        framing = (b"transfer-encoding: chunked", b"", b"")
     elif length or head.method not in _BODILESS:
-        lines.append(b"content-length: %d\r\n" % length)
+        framing = (b"content-length: %d" % length, b"", b"")
+    else:
+        framing = (b"", b"")
     try:
-        first = f"{head.method} {head.target} HTTP/1.1\r\n".encode("latin-1")
+        first = f"{head.method} {head.target} HTTP/1.1".encode("latin-1")
     except UnicodeEncodeError:
         raise _unwritable() from None
-    written = b"".join([first, *lines, b"\r\n"])
-    ends = len(lines) + 2
+    written = b"\r\n".join((first, *map(_field, headers), *framing))
+    # A line end within a name or a value makes one line more.
     if (
-        written.count(b"\n") != ends
-        or written.count(b"\r") != ends
+        len(written.splitlines()) != len(headers) + len(framing)
         or first.count(b" ") != 2
-        or b"\0" in written
+        or 0 in written
         or not head.method
     ):
         raise _unwritable()

@@ -145,11 +145,12 @@ class Server:
         """What is wrong with it; `None` if it answers well."""
         limits = self._limits
         headers = [(b"host", self.origin.authority.encode()), (b"user-agent", b"query-hook-gateway")]
-        request = written_head(RequestHead("GET", limits.health_path or "/", headers), 0)
+        head = RequestHead("GET", limits.health_path or "/", headers)
+        request = written_head(head, 0)
         try:
             async with asyncio.timeout(limits.health_timeout):
                 connection = self.pool.take() or await self.pool.get()
-                answers = connection.begin(request, method="GET")
+                answers = connection.begin(request, head)
                 try:
                     answer = await answers.next()
                     while answer.head.status < 200:

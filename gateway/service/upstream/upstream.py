@@ -94,9 +94,7 @@ class Upstream:
                 if connection is None:
                     connection = await server.connection(fresh=fresh)
                 reused = connection.reused
-                answers = connection.begin(
-                    request, method=head.method, upgrading=value_of(head.headers, b"upgrade") is not None
-                )
+                answers = connection.begin(request, head)
                 try:
                     if streamed is None:
                         connection.await_answer()
