@@ -128,9 +128,10 @@ class RouteSettings(BaseModel):
         strict=True,
         description="Whether upper and lower case are the same in `path`, as they are for some query APIs.",
     )
-    methods: Annotated[tuple[Annotated[str, AfterValidator(parse_method)], ...], AfterValidator(_some)] = Field(
+    methods: tuple[Annotated[str, AfterValidator(parse_method)], ...] = Field(
         default=("GET", "POST"),
-        description="Which HTTP methods make a query; requests with others pass to `upstream` without hooks.",
+        description="Which HTTP methods make a query; requests with others pass to `upstream` without hooks. "
+        "With none, nothing on this route is a query.",
     )
     upstream: UpstreamUrl = Field(
         description="The base URL of the query API behind this route; the request's own path and query follow it.",

@@ -176,8 +176,8 @@ def test_constructing_settings_reads_no_variable(monkeypatch):
         ("[control]\noperator_keys_file = 3", "control.operator_keys_file: must be a path, not a whole number"),
         ('[[routes]]\npath = "/a"', "routes[0].upstream: is missing; it has no default"),
         (
-            '[[routes]]\npath = "/a"\nupstream = "http://a"\nmethods = []',
-            "routes[0].methods: must have at least 1 item(s)",
+            '[[routes]]\npath = "/a"\nupstream = "http://a"\nmethods = ["get"]',
+            'routes[0].methods[0]: must be an HTTP method in capital letters, such as "GET"',
         ),
         (
             '[[routes]]\npath = "/a"\nupstream = "http://a"\ntype = 3',

@@ -97,7 +97,7 @@ async def test_a_header_that_connection_names_chooses_no_route(origin, serve):
 
 @pytest.mark.parametrize("path", ["/open/..%2fsecret", "/open/%2e%2e/secret", "/secret%3bx", "/open/..;/secret"])
 async def test_no_spelling_of_a_path_gets_round_the_hooks(origin, serve, path):
-    served = await serve(origin.url, {"path": "/secret"}, {"path": "/open/*", "methods": ["QUERY"]})
+    served = await serve(origin.url, {"path": "/secret"}, {"path": "/open/*", "methods": []})
     async with served.client() as client:
         await client.send(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
         first, headers = await client.head()
