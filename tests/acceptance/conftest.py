@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pty
@@ -10,9 +11,13 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[2]
 OPERATOR_KEY = "operator-key-for-tests"
@@ -113,6 +118,26 @@ class Gateway:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
+
+    def handed(self, sockets: Sequence[socket.socket], *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start it as systemd does, with open sockets as its descriptors from 3 on."""
+        high = [fcntl.fcntl(each, fcntl.F_DUPFD, 100) for each in sockets]
+        put = " ".join(f"{3 + number}<&{descriptor}" for number, descriptor in enumerate(high))
+        script = f'exec {put}; LISTEN_PID=$$ LISTEN_FDS={len(high)} exec "$0" -m gateway "$@"'
+        process = subprocess.Popen(
+            ["bash", "-c", script, sys.executable, *arguments],
+            cwd=self.directory,
+            env=clean_environment(**{**self.variables, **variables}),
+            pass_fds=high,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for descriptor in high:
+            os.close(descriptor)
         self.started.append(process)
         return process
 

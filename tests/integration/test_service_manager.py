@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import socket
 import subprocess
@@ -98,25 +99,15 @@ else:
 """
 
 
-def taken(sockets, names=None, count=None):
+def taken(sockets, names=None):
     """What a process takes to which `sockets` were handed over."""
-    environment = {**os.environ, "LISTEN_FDS": str(len(sockets) if count is None else count)}
-    if names is not None:
-        environment["LISTEN_FDNAMES"] = names
-    wanted = [each.fileno() for each in sockets]
-    high = [os.dup(each) for each in wanted]
-
-    def put():
-        for number, descriptor in enumerate(high):
-            os.dup2(descriptor, 100 + number)
-        for number in range(len(high)):
-            os.dup2(100 + number, 3 + number)
-
-    kept = range(3, 3 + len(wanted))
+    environment = {**os.environ, "LISTEN_FDS": str(len(sockets))} | ({} if names is None else {"LISTEN_FDNAMES": names})
+    high = [fcntl.fcntl(each, fcntl.F_DUPFD, 100) for each in sockets]
+    put = " ".join(f"{3 + number}<&{descriptor}" for number, descriptor in enumerate(high))
+    command = ["bash", "-c", f'exec {put}; exec "$@"', "bash", sys.executable, "-c", _TAKE]
     done = subprocess.run(
-        [sys.executable, "-c", _TAKE], env=environment, preexec_fn=put, pass_fds=kept, capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip
+        command, env=environment, pass_fds=high, capture_output=True, text=True, timeout=60, check=False
+    )
     for descriptor in high:
         os.close(descriptor)
     assert done.returncode == 0, done.stderr

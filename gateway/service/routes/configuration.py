@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.config import describe
 from gateway.errors import ConfigError, FieldError, InvalidInput
 from gateway.service.auth import Access
 from gateway.service.endpoint import Answer, Call, Operation, Out
@@ -20,7 +21,6 @@ __all__ = ["ConfigurationRoutes"]
 
 _TAG: Final = "gateway"
 _KEY: Final = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+|\[\d+\])*")
-_ORIGINS: Final = {"environment", "settings"}
 _VARIABLE: Final = re.compile(r"GATEWAY_[A-Z0-9_]+")
 
 
@@ -58,11 +58,12 @@ class ConfigurationRoutes:
 
 
 def _pointer(line: str) -> str:
-    """The JSON Pointer of the setting that a line of a `ConfigError` names; empty if it names none."""
-    for part in line.split(": ")[:2]:
-        key = part
-        if _VARIABLE.match(part):
-            key = part.removeprefix("GATEWAY_").lower().replace("__", ".")
-        if _KEY.fullmatch(key) and key not in _ORIGINS:
-            return "/" + re.sub(r"\[(\d+)\]", r".\1", key).replace(".", "/")
-    return ""
+    """The JSON Pointer of the setting that a line of a `ConfigError` names; empty if it names none.
+
+    A line begins with the setting, or with where it comes from and then the setting.
+    """
+    first, _, rest = line.partition(": ")
+    name = first if first in {setting.key for setting in describe()} else rest.partition(": ")[0]
+    if _VARIABLE.match(name):
+        name = name.removeprefix("GATEWAY_").lower().replace("__", ".")
+    return "/" + re.sub(r"\[(\d+)\]", r".\1", name).replace(".", "/") if _KEY.fullmatch(name) else ""
