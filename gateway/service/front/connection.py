@@ -257,7 +257,7 @@ class Connection(Outgoing):
         except RequestRefused as refusal:
             self._fail(exchange, refusal.status, problem_body(refusal.status, refusal.detail))
         except ClientGone:
-            self.abort()
+            exchange.abort()
         except Exception as error:  # noqa: BLE001  # the last line of defence: no handler can break the server
             self._fail(exchange, 500, front.broken(exchange, error))
         finally:
@@ -267,7 +267,7 @@ class Connection(Outgoing):
         """Answer with an error if nothing else is out; else break off what is."""
         if exchange.begun:
             if not exchange.ended:
-                self.abort()
+                exchange.abort()
             return
         exchange.keep = exchange.keep and status == 500 and self.incoming is None
         exchange.answer(status, PROBLEM_HEADERS, problem)
@@ -284,7 +284,7 @@ class Connection(Outgoing):
         if self._tunnel is not None:
             self.close()
         elif not exchange.ended:
-            self.abort()
+            exchange.abort()
         elif not exchange.keep or front.is_draining:
             self._end(linger=body is not None or self._pending != b"")
         elif body is None:

@@ -38,7 +38,7 @@ class Exchange:
         "_notes",
         "_silent",
         "_started",
-        "_tunnel",
+        "_tunnel", "_until_close",
         "_written",
         "begun",
         "body",
@@ -63,6 +63,7 @@ class Exchange:
         self._started = started
         self._notes: dict[str, object] | None = None
         self._chunked = False
+        self._until_close = False  # the body ends where the connection does
         self._silent = False  # the answer has no content, whatever is written
         self._left: int | None = None  # bytes that `begin` promised and that are not written yet
 
@@ -144,6 +145,7 @@ class Exchange:
             line = b"transfer-encoding: chunked\r\n\r\n"
         else:
             self.keep = False
+            self._until_close = True
             line = b"\r\n"
         data = response_head(head.status, head.reason, head.headers, connection.date, self._framing(line))
         self._silent = silent
@@ -202,7 +204,7 @@ class Exchange:
     def abort(self) -> None:
         """Break the connection: the client must not take what it got for the whole answer."""
         self.keep = False
-        self._connection.abort()
+        self._connection.abort(reset=self._until_close)
 
     async def upgrade(self, head: ResponseHead) -> ClientTunnel:
         """Send the 101 (Switching Protocols) in `head`, whose `upgrade` names the protocol, and leave HTTP.

@@ -17,14 +17,24 @@ if TYPE_CHECKING:
 __all__ = ["Fields", "read_fields", "read_trailers"]
 
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
-_BLOCK: Final = re.compile(rb"(?:" + _TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+")
-_FIELD: Final = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n")
+_LINE: Final = re.compile(_TOKEN + rb"++:[\t\x20-\x7e\x80-\xff]*+")
 _NAME: Final = re.compile(_TOKEN + rb"+")
+_TEXT: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])  # what a value consists of
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _WEIGHED: Final = frozenset({
     b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"content_length",
     b"transfer_encoding",
 })  # fmt: skip
+_FAMILIAR: Final = (
+    "accept accept-charset accept-encoding accept-language authorization cache-control connection content-encoding "
+    "content-length content-type cookie date dnt expect forwarded host if-match if-modified-since if-none-match "
+    "keep-alive origin pragma priority range referer sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest "
+    "sec-fetch-mode sec-fetch-site sec-fetch-user te traceparent tracestate transfer-encoding upgrade "
+    "upgrade-insecure-requests user-agent via x-api-key x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip "
+    "x-request-id x-requested-with"
+)
+# Names that need no look at their characters, as clients write them: in small letters, or With-Capitals.
+_NAMES: Final = {spelt: name.encode() for name in _FAMILIAR.split() for spelt in (name.encode(), name.title().encode())}
 _LONGEST_LENGTH: Final = 18  # digits: below 2**63 in all software that has to count it
 
 # RFC 9110, section 6.5.1: what frames, routes, authenticates or describes the message has no place behind it.
@@ -70,11 +80,23 @@ def read_trailers(block: bytes, most: int) -> Headers:
 
 
 def _split(block: bytes, most: int, what: str) -> Headers:
-    if not _BLOCK.fullmatch(block):
+    lines = block.split(b"\r\n")
+    lines.pop()  # behind the last line end
+    count = len(lines)
+    # All that is no text must be the line ends by which it was split.
+    if block.translate(None, _TEXT) != b"\r\n" * count:
         raise RequestRefused(400, _what_is_wrong(block))
-    headers = [(name.lower(), value.rstrip(b" \t")) for name, value in _FIELD.findall(block)]
-    if len(headers) > most:
+    if count > most:
         raise RequestRefused(431, f"The request has more than {most} {what}.")
+    headers = []
+    for line in lines:
+        raw, colon, value = line.partition(b":")
+        name = _NAMES.get(raw)
+        if name is None or not colon:
+            if not colon or not _NAME.fullmatch(raw):
+                raise RequestRefused(400, _what_is_wrong(block))
+            name = raw.lower()
+        headers.append((name, value.strip(b" \t")))
     return headers
 
 
@@ -123,7 +145,7 @@ def _weigh_codings(codings: bytes) -> None:
 
 def _what_is_wrong(block: bytes) -> str:
     for line in block.removesuffix(b"\r\n").split(b"\r\n"):
-        if _BLOCK.fullmatch(line + b"\r\n") and line:
+        if _LINE.fullmatch(line):
             continue
         if b"\n" in line or b"\r" in line:
             return "The request has a line end other than CRLF in its headers."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.model.ids import IdSource
 from gateway.observe.log import get_logger
@@ -25,6 +25,7 @@ __all__ = ["Front"]
 
 _BACKLOG: Final = 1024
 _SWEEP_SECONDS: Final = 1.0
+_TLS_END_SECONDS: Final = 5.0
 _CLIENT_GONE: Final = 499  # in the access log only, as nginx writes it
 _TOLD_OFF: Final = 64  # connections beyond the limit that are told so; more are closed without a word
 
@@ -77,15 +78,20 @@ class Front:
         if ssl_context is not None:
             scheme = "https"
             ssl_context.set_alpn_protocols(["http/1.1"])
+        shared: dict[str, Any] = {"sock": sock, "backlog": _BACKLOG}
+        if ssl_context is not None:
+            shared["ssl"] = ssl_context
+            shared["ssl_handshake_timeout"] = self.settings.head_timeout_seconds
+            shared["ssl_shutdown_timeout"] = _TLS_END_SECONDS
+
+        def connection() -> Connection:
+            return Connection(self, loop, scheme)
+
         if sock.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(
-                lambda: Connection(self, loop, scheme), sock=sock, ssl=ssl_context, backlog=_BACKLOG
-            )
+            server = await loop.create_unix_server(connection, **shared)
         else:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a peer that vanished is noticed some day
-            server = await loop.create_server(
-                lambda: Connection(self, loop, scheme), sock=sock, ssl=ssl_context, backlog=_BACKLOG
-            )
+            server = await loop.create_server(connection, **shared)
         self._servers.append(server)
 
     async def stop_accepting(self) -> None:

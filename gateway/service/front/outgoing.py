@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from math import inf
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from gateway.service.front.refusal import ClientGone
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["Outgoing"]
+
+_RESET: Final = struct.pack("ii", 1, 0)  # linger for no time: what is unsent is lost, and the other side is told
 
 
 class Outgoing(asyncio.Protocol):
@@ -92,11 +96,16 @@ class Outgoing(asyncio.Protocol):
             self._watch_writing()
             self._transport.close()
 
-    def abort(self) -> None:
-        """Close the connection at once."""
+    def abort(self, *, reset: bool = False) -> None:
+        """Close the connection at once; with a `reset` where an end alone would say that all was sent."""
         self._closing = True
-        if not self.lost:
-            self._transport.abort()
+        if self.lost:
+            return
+        if reset:
+            sock = self._transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._transport.abort()
 
     def check_writing(self, now: float) -> None:
         """Break off if the client has taken nothing for too long."""

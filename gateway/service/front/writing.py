@@ -45,20 +45,20 @@ def response_head(
 
     Headers that frame messages are left out. Raises `ValueError` for a name or value that would begin a new line.
     """
-    lines = [_status_line(status, reason)]
+    parts = [_status_line(status, reason)]
     dated = False
     for name, value in headers:
         if name in _OWN:
             continue
         if name == b"date":
             dated = True
-        lines.append(b"%b: %b\r\n" % (name, value))
-    count = len(lines)
+        parts += (name, b": ", value, b"\r\n")
+    count = len(parts) // 4 + 1
     if not dated:
-        lines.append(date.line())
+        parts.append(date.line())
         count += 1
-    lines.append(framing)
-    head = b"".join(lines)
+    parts.append(framing)
+    head = b"".join(parts)
     count += framing.count(b"\n")
     if head.count(b"\n") != count or head.count(b"\r") != count:
         raise ValueError("a header of the answer has a line end in it")

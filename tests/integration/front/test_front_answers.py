@@ -129,6 +129,19 @@ async def test_a_body_of_unknown_length_ends_with_the_connection_for_http_1_0(se
         assert (got.body, got.header(b"connection"), got.header(b"transfer-encoding")) == (b"abc", b"close", None)
 
 
+async def test_a_body_that_would_end_with_the_connection_is_reset_when_it_breaks_off(serve):
+    async def handler(exchange):
+        await exchange.begin(ResponseHead(200), None)
+        await exchange.write(b"abc")
+        raise LookupError
+
+    async with serve(handler) as served:
+        client = await served.connect()
+        await client.send(b"GET / HTTP/1.0\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            await client.rest()
+
+
 async def test_pipelined_requests_are_answered_in_order_one_at_a_time(serve):
     running = []
 
