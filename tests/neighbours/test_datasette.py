@@ -59,6 +59,7 @@ def test_what_the_hook_did_not_write_keeps_its_place_and_its_digits(standing):
         "/shop/products.json?_size=5",
         "/-/versions.json?_currency=USD",
         "/-/static/app.css",
+        "/shop.db",
         "/shop.json?sql=select+1+as+one&_currency=USD&_shape=arrayfirst",
     ],
 )
@@ -74,7 +75,7 @@ def test_pages_files_and_everything_that_nobody_asked_to_change_are_as_they_were
         ("/shop.json?sql=select+nonsense&_currency=USD", 400),
         ("/shop/products.json?_shape=unheard-of&_currency=USD", 400),
         ("/shop/products.json?_size=many&_currency=USD", 400),
-        ("/shop.db", 403),
+        ("/other.db", 404),
     ],
 )
 def test_errors_of_datasette_are_its_own(standing, same, path, status):
