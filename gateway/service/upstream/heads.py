@@ -107,7 +107,11 @@ def read_head(raw: bytes) -> ReadHead:
         elif name == b"content-type":
             head.quiet = value[:17].lower() == b"text/event-stream"
     if head.chunked and head.length is not None:
-        raise _broken("has both a length and a transfer encoding")
+        # Some servers say both, of files for example. The chunks count, and what follows them on this connection is not
+        # trusted to be an answer (RFC 9112, section 6.3).
+        head.length = None
+        head.headers = [field for field in headers if field[0] != b"content-length"]
+        head.keep = False
     if status < 200 and (head.chunked or head.length):
         raise _broken("is an interim one (1xx) with a body")
     return head
