@@ -22,7 +22,7 @@ from django.http import HttpResponse
 from django.utils.module_loading import import_string
 
 from gateway.config import Settings, load_settings
-from gateway.errors import GatewayError, HookFailed, NotOpen, QueryRejected
+from gateway.errors import GatewayError, HookFailed, QueryRejected
 from gateway.model import Query, Result
 from gateway.observe.log import get_logger
 from gateway.pipeline.debug import HEADER
@@ -133,7 +133,7 @@ class HooksMiddleware:
                 held.give(self._gateway.run(query, held.result(), debug=debug))
             except (HookFailed, QueryRejected) as error:
                 return held.failed(error)
-            except NotOpen as error:
+            except GatewayError as error:  # it ended while the view answered
                 _not_open(error)
                 held.give_back()
         return held.response
@@ -153,7 +153,7 @@ class HooksMiddleware:
                 held.give(await self._gateway.run_async(query, held.result(), debug=debug))
             except (HookFailed, QueryRejected) as error:
                 return held.failed(error)
-            except NotOpen as error:
+            except GatewayError as error:  # it ended while the view answered
                 _not_open(error)
                 held.give_back()
         return held.response

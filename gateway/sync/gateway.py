@@ -194,7 +194,9 @@ class SyncGateway:
         begun = perf_counter()
         future = thread.submit(lambda: _run(gateway, query, result, debug))
         try:
-            concurrent.futures.wait([future], self._limit)
+            future.exception(self._limit)
+        except (TimeoutError, concurrent.futures.CancelledError):
+            pass
         finally:
             future.cancel()
         return self._answer(future, hooks, result, begun)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.errors import GatewayError, HookFailed, NotOpen, QueryRejected
+from gateway.errors import GatewayError, HookFailed, QueryRejected
 from gateway.model import Result
 from gateway.observe.log import get_logger
 from gateway.pipeline.debug import HEADER
@@ -219,7 +219,7 @@ class _Answering:
         except (HookFailed, QueryRejected) as error:
             status, told, body = failure(error)
             return f"{status} {title(status)}", [*told.items(), ("content-length", str(len(body)))], body
-        except NotOpen as error:
+        except GatewayError as error:  # it ended while the application answered
             log.error("gateway.not_open", error=type(error).__name__, detail=error.detail)  # noqa: TRY400  # no trace
             return None, headers, held
         return None, head_after_hooks(headers, answer), answer.result.body

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import io
 import json
+import shutil
 import threading
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -359,6 +361,29 @@ async def test_a_gateway_that_cannot_be_opened_leaves_the_answers_as_they_are(tm
     async with served(HooksWsgi(whole, TABLE, gateway=SyncGateway(settings))) as url:
         assert (await get(f"{url}/search"))[:2] == (200, BEFORE)
     assert "gateway.not_open" in caplog.text
+    assert "there is no directory" in caplog.text
+
+
+async def test_a_gateway_that_ends_while_the_application_answers_leaves_the_answer_as_it_is(
+    gateway_with, tmp_path, caplog
+):
+    folder = tmp_path / "it"
+    folder.mkdir()
+    gateway = gateway_with("/replace", settings=Settings(store={"url": f"sqlite:///{folder}/gateway.db"}, calls=CALLS))
+
+    def app(environ, start_response):
+        async def end(_gateway):
+            raise SystemExit
+
+        with pytest.raises((SystemExit, concurrent.futures.CancelledError)):
+            gateway.call(end)
+        assert gateway._open[0].stop(30)
+        shutil.rmtree(folder)
+        return whole(environ, start_response)
+
+    async with served(HooksWsgi(app, TABLE, gateway=gateway)) as url:
+        status, body, headers = await get(f"{url}/search")
+    assert (status, body, headers["etag"]) == (200, BEFORE, '"1"')
     assert "there is no directory" in caplog.text
 
 
