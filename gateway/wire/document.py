@@ -14,6 +14,8 @@ import orjson
 _SYNTAX: Final = msgspec.json.Decoder(msgspec.Raw)  # walks over the document without making its values
 _AS_BITS: Final = bytes.maketrans(b"{}[]", b"1010")
 _NOT_STRUCTURE: Final = bytes(c for c in range(256) if c not in b'[]{}"')
+# What stands behind a backslash stays there, so that no other character comes to stand behind it.
+_NEITHER_STRUCTURE_NOR_ESCAPE: Final = bytes(c for c in _NOT_STRUCTURE if c not in b"\\/bfnrtu")
 _STRINGS: Final = re.compile(rb'"[^"]*"?')  # the last one may lack its end in what is no JSON
 _SHORT: Final = 4096  # bytes; in longer documents, to look for brackets is quicker than to count them
 _LAYERS: Final = 4  # of arrays and objects; few documents have more
@@ -42,7 +44,7 @@ def depth_exceeds(body: bytes, cap: int) -> bool:
     if not _opens_more_than(cap, body):
         return False
     if b"\\" in body and b'\\"' in body:
-        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+        body = body.translate(None, _NEITHER_STRUCTURE_NOR_ESCAPE).replace(b"\\\\", b"").replace(b'\\"', b"")
     left = _brackets(body.translate(_AS_BITS, _NOT_STRUCTURE))
     for _ in range(_LAYERS):
         if left.count(b"1") <= cap:
