@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Forwarding"]
 
-_MOST_REMEMBERED: Final = 4096
+_MOST_REMEMBERED: Final = 1024
 _FOR: Final = re.compile(rb'(?:^|[;,])[ \t]*for=(?:"((?:[^"\\]|\\.)*)"|([^;,"\s]+))', re.IGNORECASE)
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -32,6 +32,7 @@ class Forwarding:
         self._unix = "unix" in names
         self._networks = [ipaddress.ip_network(name) for name in names if name != "unix"]
         self._known: dict[str, bool] = {}
+        self._told: dict[tuple[str | None, bytes | None, str], Headers] = {}
 
     def trusts(self, client: str | None) -> bool:
         """Whether what the peer `client` says of others is believed."""
@@ -52,11 +53,20 @@ class Forwarding:
         return known
 
     def origin(self, headers: Headers, client: str | None, scheme: str) -> Headers:
-        """What is told of a request with these headers that `client` sent."""
+        """What is told of a request with these headers that `client` sent; not to be changed."""
         host = value_of(headers, b"host")
-        peer = None if client is None else client.encode()
         if self.trusts(client):
-            return _continued(headers, peer, host, scheme.encode())
+            return _continued(headers, None if client is None else client.encode(), host, scheme.encode())
+        key = (client, host, scheme)
+        known = self._told.get(key)
+        if known is None:
+            if len(self._told) >= _MOST_REMEMBERED:
+                self._told.clear()
+            known = self._told[key] = self._of_peer(*key)
+        return known
+
+    def _of_peer(self, client: str | None, host: bytes | None, scheme: str) -> Headers:
+        peer = None if client is None else client.encode()
         fields: Headers = [
             (b"forwarded", _element(peer, host, scheme.encode())),
             (b"x-forwarded-proto", scheme.encode()),

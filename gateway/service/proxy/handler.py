@@ -14,7 +14,17 @@ from gateway.pipeline.trace import trace_of
 from gateway.service.messages import RequestHead, ResponseHead, value_of
 from gateway.service.proxy.asked import Asked
 from gateway.service.proxy.forwarded import Forwarding
-from gateway.service.proxy.heads import RequestRules, ResponseRules, without_named
+from gateway.service.proxy.heads import (
+    ASKS,
+    DEBUG,
+    NAMES,
+    TAGS,
+    UPGRADE,
+    VIA,
+    RequestRules,
+    ResponseRules,
+    without_named,
+)
 from gateway.service.proxy.passing import asks_for_websocket, pass_on, tunnel
 from gateway.service.proxy.paths import Misread
 from gateway.service.proxy.reading import read_query
@@ -39,7 +49,6 @@ log = get_logger("proxy")
 
 _DEBUG = HEADER.encode()
 _MAY_BE_PARTIAL = frozenset({206, 304, 412, 416})
-_ASKS = frozenset({b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"range"})
 
 
 def _untold(_reason: str) -> None:
@@ -113,9 +122,12 @@ class Proxy:
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""
         head = exchange.head
-        head.headers = without_named(head.headers)
+        marks = self._requests.marks(head.headers)
+        if marks & NAMES:
+            head.headers = without_named(head.headers)
+            marks = self._requests.marks(head.headers)
         try:
-            if self._requests.has_been_here(head.headers):
+            if marks & VIA and self._requests.has_been_here(head.headers):
                 refuse(exchange, 508, "The request has come through this gateway before: an upstream leads back to it.")
             elif head.method == "TRACE":
                 refuse(exchange, 405, "TRACE is not answered here: it would show headers that others have added.")
@@ -124,7 +136,7 @@ class Proxy:
             elif (taken := self._router.find(head)) is None:
                 refuse(exchange, 404, "No route of the gateway fits this path.")
             else:
-                await self._take(exchange, taken)
+                await self._take(exchange, taken, marks)
         except Misread as e:
             refuse(exchange, 400, e.detail)
         except UpstreamFailed as e:
@@ -135,10 +147,10 @@ class Proxy:
             else:
                 tell_failure(exchange, e)
 
-    async def _take(self, exchange: Exchange, taken: Taken) -> None:
+    async def _take(self, exchange: Exchange, taken: Taken, marks: int) -> None:
         head, route = exchange.head, taken.route
         body: Body | bytes | None = exchange.body
-        if head.method == "GET" and value_of(head.headers, b"upgrade") and asks_for_websocket(head.headers):
+        if marks & UPGRADE and head.method == "GET" and asks_for_websocket(head.headers):
             await self._to_websocket(exchange, taken)
             return
         names: Names | None = None
@@ -150,28 +162,31 @@ class Proxy:
             if names is not None and self._is_wanted(*names):
                 if exchange.body is body and exchange.body is not None and route.params_in_body:
                     body = await read_query(asked, exchange.body)
-                await self._query(exchange, taken, names, asked, body)
+                await self._query(exchange, taken, names, asked, body, marks)
                 return
-        answer = await self._send(exchange, route, body, whole=_holds_ours(head.headers))
+        # The upstream cannot judge a condition about a result that went through hooks once.
+        whole = marks & TAGS != 0 and head.method in {"GET", "HEAD"} and _holds_ours(head.headers)
+        answer = await self._send(exchange, route, body, whole=whole)
         try:
             vary = taken.vary
             told: Headers = []
             if names is not None and route.media_type_of(answer.head) is not None:
                 vary = _both(vary, route.headers_read)
-                told = self._traced(route, names, asked)
+                if marks & DEBUG:
+                    told = self._traced(route, names, asked)
             await pass_on(exchange, answer, [*self._responses.untouched(answer.head.headers, vary), *told])
         finally:
             answer.release()
 
     async def _query(
-        self, exchange: Exchange, taken: Taken, names: Names, asked: Asked, body: Body | bytes | None
+        self, exchange: Exchange, taken: Taken, names: Names, asked: Asked, body: Body | bytes | None, marks: int
     ) -> None:
         """A query that hooks are enabled for."""
         route, head = taken.route, exchange.head
         # Whether the answer is a result is known only once it is there. So conditions and ranges are sent on at first,
         # because most that come with them are about something else; unless they can be about a result only.
         method = head.method
-        tried = method == "GET" and exchange.body is None and _asks(head.headers)
+        tried = method == "GET" and marks & ASKS != 0 and exchange.body is None and not _holds_ours(head.headers)
         whole = method == "HEAD" or (method == "GET" and not tried)
         answer = await self._send(exchange, route, body, wanted=True, whole=whole)
         try:
@@ -189,7 +204,7 @@ class Proxy:
                 await exchange.begin(ResponseHead(answer.head.status, answer.head.reason, headers), None)
                 await exchange.end()
                 return
-            await self._door.answer(exchange, route, route.query(names, asked), answer, media, vary)
+            await self._door.answer(exchange, route, route.query(names, asked), answer, media, vary, marks)
         finally:
             answer.release()
 
@@ -252,13 +267,8 @@ class Proxy:
         return [] if trace_id is None else [(provenance.TRACE_ID.encode(), trace_id.encode())]
 
 
-def _asks(headers: Headers) -> bool:
-    """Whether a GET asks for a part, or on a condition, that can be about something else than a result."""
-    return any(name in _ASKS for name, _ in headers) and not _holds_ours(headers)
-
-
 def _holds_ours(headers: Headers) -> bool:
-    """Whether a condition is about a result that went through hooks once; the upstream cannot judge that."""
+    """Whether a condition is about a result that went through hooks once."""
     return any(name in {b"if-none-match", b"if-range"} and is_ours(value) for name, value in headers)
 
 

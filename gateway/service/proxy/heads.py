@@ -13,16 +13,23 @@ if TYPE_CHECKING:
 
     from gateway.service.messages import Headers, RequestHead
 
-__all__ = ["Kinds", "RequestRules", "ResponseRules", "without_named"]
+__all__ = ["ASKS", "DEBUG", "NAMES", "TAGS", "UPGRADE", "VIA", "RequestRules", "ResponseRules", "without_named"]
 
+# What a header is, as bits.
 _HOP: Final = 1  # concerns one connection, is for this gateway alone, or is made anew
-_CONDITION: Final = 8  # asks for a part or a change of the unchanged result
-_CODING: Final = 16
-_EXPECT: Final = 32
-_VALIDATOR: Final = 64  # speaks of the very bytes of the upstream
-_TOLD: Final = 128  # what another gateway tells of its hooks
-_FRESH: Final = 256  # how long the upstream's answer may be used again
-_TRAILER: Final = 512
+_CONDITION: Final = 2  # asks for a part or a change of the unchanged result
+_CODING: Final = 4
+_EXPECT: Final = 8
+_VALIDATOR: Final = 16  # speaks of the very bytes of the upstream
+_TOLD: Final = 32  # what another gateway tells of its hooks
+_FRESH: Final = 64  # how long the upstream's answer may be used again
+_TRAILER: Final = 128
+NAMES: Final = 256  # may name others that concern one connection
+VIA: Final = 512
+UPGRADE: Final = 1024
+DEBUG: Final = 2048
+TAGS: Final = 4096  # may hold a tag of a gateway's own
+ASKS: Final = 8192  # makes a difference to a GET
 
 _ALL_HOPS: Final = (
     b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"content-length", b"upgrade",
@@ -33,8 +40,14 @@ _UNDOABLE: Final = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
 _MOST_REMEMBERED: Final = 1024
 
 _OF_REQUESTS: Final = {
-    **dict.fromkeys((*_ALL_HOPS, b"host", HEADER.encode(), b"forwarded", b"x-real-ip"), _HOP),
-    **dict.fromkeys((name.encode() for name in CONDITIONS), _CONDITION),
+    **dict.fromkeys((*_ALL_HOPS, b"host", b"forwarded", b"x-real-ip"), _HOP),
+    **dict.fromkeys((name.encode() for name in CONDITIONS), _CONDITION | ASKS),
+    b"if-none-match": _CONDITION | ASKS | TAGS,
+    b"if-range": _CONDITION | TAGS,  # means something beside a range only
+    b"connection": _HOP | NAMES,
+    b"upgrade": _HOP | UPGRADE,
+    HEADER.encode(): _HOP | DEBUG,
+    b"via": VIA,
     b"accept-encoding": _CODING,
     b"expect": _EXPECT,
 }
@@ -43,45 +56,45 @@ _OF_RESPONSES: Final = {
     **dict.fromkeys((name.encode() for name in VALIDATORS), _VALIDATOR),
     **dict.fromkeys((name.encode() for name in (provenance.HOOKS, provenance.TRACE_ID)), _TOLD),
     **dict.fromkeys((b"cache-control", b"expires", b"pragma"), _FRESH),
+    b"connection": _HOP | NAMES,
     b"content-encoding": _CODING,
     b"trailer": _TRAILER,
 }
 
 
-class Kinds:
-    """Which names of headers are of which kind; a `family` of names is left out whole.
+class Kinds(dict[bytes, int]):
+    """What each header is, by its name in lower case: a table; a `family` of names is left out whole.
 
     What was found of a name is remembered.
     """
 
-    __slots__ = ("_family", "_seen", "_table")
-
     def __init__(self, table: dict[bytes, int], family: bytes | None = None) -> None:
+        super().__init__(table)
         self._table = table
         self._family = family
-        self._seen: dict[bytes, int] = {}
 
-    def of(self, name: bytes) -> int:
-        """The kind of the header `name`, in lower case; 0 for nearly all."""
-        kind = self._seen.get(name)
-        if kind is None:
-            # Some servers take an underscore for a hyphen, so a name with one must not slip through.
-            plain = name.replace(b"_", b"-")
-            kind = self._table.get(plain, 0)
-            if self._family is not None and plain.startswith(self._family):
-                kind = _HOP
-            if len(self._seen) >= _MOST_REMEMBERED:
-                self._seen.clear()
-            self._seen[name] = kind
+    def __missing__(self, name: bytes) -> int:
+        """What a name is that was not asked for lately."""
+        # Some servers take an underscore for a hyphen, so a name with one must not slip through.
+        plain = name.replace(b"_", b"-")
+        kind = self._table.get(plain, 0)
+        if self._family is not None and plain.startswith(self._family):
+            kind = _HOP
+        if len(self) >= _MOST_REMEMBERED:
+            self.clear()
+        self[name] = kind
         return kind
 
 
-def without_named(headers: Headers) -> Headers:
-    """`headers` without those that `connection` names as concerning this connection only; itself, if there are none."""
+def without_named(headers: Headers, naming: Headers | None = None) -> Headers:
+    """`headers` without those that `connection` names as concerning this connection only; itself, if there are none.
+
+    `naming` are the headers with `connection` among them, if those are others.
+    """
     named: set[bytes] = set()
-    for name, value in headers:
-        if name == b"connection":
-            named.update(token.strip(b" \t") for token in value.lower().split(b","))
+    for name, value in naming or headers:
+        if name == b"connection" and value not in _TOKENS_OF_OUR_OWN:
+            named.update([token.strip(b" \t") for token in value.lower().split(b",")])
     named -= _TOKENS_OF_OUR_OWN
     return [field for field in headers if field[0] not in named] if named else headers
 
@@ -107,15 +120,15 @@ class RequestRules:
             mask |= _CODING
         if whole:
             mask |= _CONDITION
-        of = self._kinds.of
+        kinds = self._kinds
         made: Headers = [(b"host", authority)]
         codings: list[bytes] = []
         trailers = False
         for field in head.headers:
-            kind = of(field[0]) & mask
+            kind = kinds[field[0]] & mask
             if not kind:
                 made.append(field)
-            elif kind == _CODING:
+            elif kind & _CODING:
                 codings.append(field[1])
             elif field[0] == b"te":
                 trailers = trailers or b"trailers" in field[1].lower()
@@ -126,6 +139,14 @@ class RequestRules:
         made.append((b"via", self._vias[head.minor]))
         made += origin
         return made
+
+    def marks(self, headers: Headers) -> int:
+        """What there is among these headers: `NAMES`, `VIA`, `UPGRADE`, `DEBUG`, `TAGS`, `ASKS`."""
+        kinds = self._kinds
+        marks = 0
+        for field in headers:
+            marks |= kinds[field[0]]
+        return marks
 
     def has_been_here(self, headers: Headers) -> bool:
         """Whether the request came through this very gateway before: a loop."""
@@ -142,8 +163,17 @@ class ResponseRules:
 
     def untouched(self, headers: Headers, vary: Iterable[bytes] = ()) -> Headers:
         """Those of an answer that passes as it is. `vary`: request headers that it was chosen by."""
-        of = self._kinds.of
-        made = [field for field in without_named(headers) if of(field[0]) != _HOP]
+        kinds = self._kinds
+        marks = 0
+        made: Headers = []
+        for field in headers:
+            kind = kinds[field[0]]
+            if kind & _HOP:
+                marks |= kind
+            else:
+                made.append(field)
+        if marks & NAMES:
+            made = without_named(made, headers)
         made.append(self._via)
         if vary:
             made.append((b"vary", b", ".join(vary)))
@@ -162,17 +192,22 @@ class ResponseRules:
             mask |= _TRAILER
         if revalidate:
             mask |= _FRESH
-        of = self._kinds.of
+        kinds = self._kinds
+        marks = 0
         made: Headers = []
         directives: list[bytes] = []
-        for field in without_named(headers):
-            kind = of(field[0]) & mask
-            if not kind:
+        for field in headers:
+            kind = kinds[field[0]]
+            if not kind & mask:
                 made.append(field)
-            elif field[0] == b"cache-control":
-                directives.append(field[1])
+            else:
+                marks |= kind
+                if field[0] == b"cache-control":
+                    directives.append(field[1])
+        if marks & NAMES:
+            made = without_named(made, headers)
         if revalidate:
-            made.append((b"cache-control", revalidated(directives)))
+            made.append((b"cache-control", revalidated(directives) if directives else b"no-cache"))
         made.append(self._via)
         if vary:
             made.append((b"vary", b", ".join(vary)))

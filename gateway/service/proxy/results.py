@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import HookFailed, ProtocolViolated, QueryRejected, ReplyTooLarge
@@ -12,6 +12,7 @@ from gateway.pipeline import provenance
 from gateway.pipeline.debug import HEADER
 from gateway.pipeline.http_answer import failure
 from gateway.service.messages import value_of
+from gateway.service.proxy.heads import DEBUG, TAGS
 from gateway.service.proxy.inner import taken_out
 from gateway.service.proxy.passing import pass_on
 from gateway.service.proxy.validators import entity_tag, is_met_by, is_ours
@@ -32,7 +33,7 @@ __all__ = ["ResultDoor"]
 log = get_logger("proxy")
 
 _DEBUG: Final = HEADER.encode()
-_NOT_TRACED: Final = nullcontext()
+_NOT_TRACED: Final[AbstractContextManager[None]] = nullcontext()
 # RFC 9110, section 15.4.5: what a 304 has of the head of the 200 that it stands for.
 _NOT_IN_304: Final = frozenset({b"content-type", b"content-encoding", b"content-language", b"content-disposition"})
 
@@ -56,11 +57,11 @@ class ResultDoor:
         answer: UpstreamAnswer,
         media_type: str,
         vary: tuple[bytes, ...],
+        marks: int,
     ) -> None:
         """Answer `query`, whose result is in `answer`. Raises `UpstreamFailed` if that breaks off."""
         held, complete = await answer.whole(self._max_result_bytes)
-        key = value_of(exchange.head.headers, _DEBUG)
-        with _NOT_TRACED if key is None or self._debug is None else self._debug.tracing(key.decode("latin-1")):
+        with self._tracing(exchange.head.headers) if marks & DEBUG else _NOT_TRACED:
             plain = self._plain(held, answer) if complete else Reason.SIZE
             found = None
             if route.result_at and not isinstance(plain, Reason):
@@ -102,7 +103,7 @@ class ResultDoor:
             headers_ = [*self._rules.untouched(answer.head.headers, vary), *_encoded(provenance.headers(told))]
             exchange.answer(answer.head.status, headers_, body)
             return
-        self._answer_changed(exchange, route, answer, told, body, vary, decoded=decoded)
+        self._answer_changed(exchange, route, answer, told, body, vary, marks, decoded=decoded)
 
     def _answer_changed(
         self,
@@ -112,6 +113,7 @@ class ResultDoor:
         told: Answer,
         body: bytes,
         vary: tuple[bytes, ...],
+        marks: int,
         *,
         decoded: bool,
     ) -> None:
@@ -120,9 +122,9 @@ class ResultDoor:
         headers += _encoded(provenance.headers(told))
         status = head.status
         if status == 200 and exchange.head.method == "GET":
-            condition = value_of(exchange.head.headers, b"if-none-match")
+            condition = value_of(exchange.head.headers, b"if-none-match") if marks & TAGS else None
             # Only what caches may ask about again needs a tag: what had one, or a date, from the upstream.
-            if is_ours(condition) or any(name in {b"etag", b"last-modified"} for name, _ in head.headers):
+            if is_ours(condition) or _can_be_asked_about(head.headers):
                 kind = value_of(headers, b"content-type") or b""
                 tag = entity_tag(body, kind, value_of(headers, b"content-encoding") or b"")
                 headers.append((b"etag", tag))
@@ -130,6 +132,10 @@ class ResultDoor:
                     status = 304
                     headers = [field for field in headers if field[0] not in _NOT_IN_304]
         exchange.answer(status, headers, body)
+
+    def _tracing(self, headers: Headers) -> AbstractContextManager[object]:
+        key = value_of(headers, _DEBUG)
+        return _NOT_TRACED if key is None or self._debug is None else self._debug.tracing(key.decode("latin-1"))
 
     async def _pass(
         self,
@@ -163,6 +169,13 @@ class ResultDoor:
             log.warning("result.not_decompressed", coding=coding[:40].decode("latin-1"), detail=e.detail)
             return Reason.ENCODING
         return plain
+
+
+def _can_be_asked_about(headers: Headers) -> bool:
+    for name, _ in headers:  # noqa: SIM110  half the time of any()
+        if name in {b"etag", b"last-modified"}:
+            return True
+    return False
 
 
 def _encoded(headers: dict[str, str]) -> Headers:

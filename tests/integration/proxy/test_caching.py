@@ -110,6 +110,13 @@ async def test_what_is_no_result_keeps_its_parts_and_confirmations_under_the_sam
     assert "gateway-hooks" not in headers
 
 
+async def test_a_change_of_the_resource_keeps_its_condition_whatever_tag_it_holds(origin, serve):
+    served = await serve(origin.url)
+    for tag in ('"v0"', 'W/"qhg1-00"'):
+        headers = {"if-match": tag, "if-none-match": 'W/"qhg1-00"'}
+        assert (await served.ask("/q", "PUT", headers=headers))[0] == 412
+
+
 async def test_caches_ask_again_before_they_use_a_result_with_hooks(origin, serve):
     served = await serve(origin.url)
     origin.headers |= {"cache-control": "private, max-age=60", "expires": "Tue, 14 Nov 2099 22:13:50 GMT", "age": "7"}
