@@ -80,14 +80,15 @@ class Hooks:
         def decorated(view: Callable[P, R]) -> Callable[P, R]:
             @wraps(view)
             def asked(*args: P.args, **named: P.kwargs) -> R:
-                from flask import request
+                from flask import current_app, request
 
                 environ = request.environ
                 of = Request(environ)
                 told = {**named, **of.url_params} if params is None else params()
                 query = of.query(query_type, capability=_said(capability), tenant=_said(tenant), params=told)
                 ask(environ, query)
-                return view(*args, **named)
+                answered: R = current_app.ensure_sync(view)(*args, **named)  # a view may be async
+                return answered
 
             return asked
 

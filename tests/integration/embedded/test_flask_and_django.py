@@ -117,6 +117,11 @@ def flask_app(**config):
         response.set_etag("1")
         return response.make_conditional(flask.request)
 
+    @app.get("/async")
+    @Hooks.query("search")
+    async def asynchronous():
+        return {"rows": [1, 2]}
+
     @app.get("/told")
     @Hooks.query("search", params=lambda: {"told": flask.request.args["q"]})
     def told():
@@ -149,7 +154,8 @@ async def test_a_decorated_view_says_what_it_is_asked_and_answers_in_full(server
         assert (status, json.loads(body)) == (200, {"of": "is", "merged": True})
         assert "etag" not in headers
         assert (await get(f"{url}/told?q=5"))[0] == 200
-    first, second = (json.loads(request.body)["data"]["query"] for request in server.requests)
+        assert json.loads((await get(f"{url}/async"))[1])["merged"]
+    first, second, _ = (json.loads(request.body)["data"]["query"] for request in server.requests)
     assert (first["params"], first["tenant"], first["capability"]) == (
         {"country": "is", "limit": "3"},
         "acme",
