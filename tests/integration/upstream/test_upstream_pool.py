@@ -172,6 +172,26 @@ async def test_whenever_a_request_is_given_up_nothing_is_lost(serve, client, tur
     assert await whole(upstream) == (200, b"ok")
 
 
+@pytest.mark.parametrize("handed", ["a place", "a connection"])
+async def test_who_is_given_up_with_its_turn_come_passes_it_on(serve, client, handed):
+    server = await serve(OK)
+    upstreams = await client(connections=1, wait=30.0)
+    upstream = upstreams.at(server.url)
+    await whole(upstream)
+    pool = upstream._pool
+    connection = pool.take()
+    waiting = [asyncio.create_task(whole(upstream)) for _ in range(2)]
+    await until(lambda: counts(upstreams) == (1, 0, 2))
+    if handed == "a place":
+        connection.abort()
+    else:
+        pool.put(connection)
+    waiting[0].cancel()  # in the same turn of the loop
+    assert await waiting[1] == (200, b"ok")
+    assert waiting[0].cancelled()
+    assert counts(upstreams) == (1, 1, 0)
+
+
 async def test_an_idle_connection_is_closed_after_its_time(serve, client):
     closed = asyncio.Event()
 
