@@ -25,6 +25,7 @@ from gateway.cli.inspect_command import inspect
 from gateway.cli.integrations import integrations
 from gateway.cli.listen import listen
 from gateway.cli.options import ControlGroup, Session, examples
+from gateway.cli.ready import ready
 from gateway.cli.relay import relay
 from gateway.cli.replay import replay
 from gateway.cli.serve import serve
@@ -60,6 +61,7 @@ def program() -> None:
 for command in (
     demo,
     serve,
+    ready,
     relay,
     integrations,
     hooks,

@@ -21,7 +21,7 @@ _MAX_BYTES: Final = 64 * 1024 * 1024
 
 
 class ControlClient:
-    """Calls of the control API at `url`, with the bearer key `key`.
+    """Calls of the control API at `url`, with the bearer key `key`, if it is not empty.
 
     `url` is `http://…`, `https://…`, or `http+unix:///path` for a Unix socket.
     Raises `Misuse` for a URL that cannot be used.
@@ -66,7 +66,7 @@ class ControlClient:
         given = {name: value for name, value in (query or {}).items() if value is not None}
         target = f"{self._base}{path}" + (f"?{urlencode(given)}" if given else "")
         headers = {
-            "authorization": f"Bearer {self._key}",
+            **({"authorization": f"Bearer {self._key}"} if self._key else {}),
             "accept": "application/json, application/problem+json",
             "user-agent": f"gateway-cli/{__version__}",
             "connection": "close",

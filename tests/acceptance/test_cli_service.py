@@ -129,6 +129,9 @@ def test_what_is_in_flight_is_finished_while_readyz_says_that_nothing_new_is_wan
         status, problem = ask(told["control_url"], "/readyz")
         assert (status, problem["detail"].split(":")[0]) == (503, "The gateway is draining")
         assert ask(told["control_url"], "/healthz")[0] == 200
+        asked = gateway("ready", GATEWAY_URL=told["control_url"])
+        assert (asked.code, "The gateway is draining" in asked.err) == (1, True)
+        assert gateway("ready", "--live", GATEWAY_URL=told["control_url"]).code == 0
         assert ask(told["gateway_url"], "/fast")[0] == 200  # accepted still: the load balancer may not know yet
         api.go_on.set()
         slow.join(60)
