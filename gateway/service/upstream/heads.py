@@ -2,7 +2,7 @@
 
 A head that a lenient reader and a strict one take for different things is how answers get mixed up between clients. So
 this knows one form: lines that end with CR LF, names that are tokens, no folded lines, no control characters; one
-`content-length` in digits, or `transfer-encoding: chunked`, never both (RFC 9112, section 6).
+`content-length` in digits, or `transfer-encoding: chunked`. With both, the chunks count and the connection is not kept.
 """
 
 from __future__ import annotations
