@@ -22,14 +22,13 @@ from gateway.pipeline import (
     Replays,
 )
 from gateway.pipeline.listening import Listeners, ListeningTransport
-from gateway.registry import HealthMonitor, HealthSettings, OwnershipCheck, Registry, RegistryRules, WaivedOwnership
+from gateway.registry import HealthMonitor, HealthSettings, OwnershipCheck, Registry, WaivedOwnership
 from gateway.registry.notes import AuditNotes
 from gateway.relay import AuditTail, Publisher, Relay, Transients, new_publisher, relaying
 from gateway.relay.desk import Desk, new_desk
-from gateway.runtime_data_path import DataPath, data_path, sending
+from gateway.runtime_data_path import DataPath, address_guard, data_path, registry_rules, sending
 from gateway.runtime_relay import event_store, notification_settings, way_out
 from gateway.stores import AuditRetention, open_store, parse_store_url
-from gateway.transport.address import AddressGuard
 from gateway.transport.client import HttpTransport
 
 if TYPE_CHECKING:
@@ -51,7 +50,8 @@ class Gateway(DataPath):
 
     `health` watches over its integrations; `insight` is what answers the question why.
     `publisher` publishes events to whoever subscribed, `events` is where they last, and `relay` delivers them: `None`
-    if another process does. At the `desk`, subscriptions are made and changed, and deliveries repeated.
+    if another process does. At the `desk`, subscriptions are made and changed, and deliveries repeated. `transients`
+    publish how hooks do.
     """
 
     registry: Registry
@@ -61,6 +61,7 @@ class Gateway(DataPath):
     publisher: Publisher
     relay: Relay | None
     desk: Desk
+    transients: Transients
 
 
 @asynccontextmanager
@@ -81,18 +82,12 @@ async def open_gateway(
     settings = settings or Settings()
     calls = settings.calls
     async with AsyncExitStack() as stack:
-        guard = AddressGuard(calls.allow, allow_http=calls.allow_http, ports=calls.ports)
+        guard = address_guard(settings)
         given = transport is not None
         if transport is None:
             transport = HttpTransport(guard, ssl_context=ssl_context, max_buffered_bytes=calls.max_buffered_bytes)
             stack.push_async_callback(transport.aclose)
-        rules = RegistryRules(
-            guard,
-            default_timeout_ms=calls.timeout_ms,
-            max_timeout_ms=calls.max_timeout_ms,
-            max_concurrency=calls.max_concurrency,
-            max_cache_seconds=settings.cache.max_seconds,
-        )
+        rules = registry_rules(settings, guard)
         ownership = OwnershipCheck(transport, origin=calls.origin) if calls.require_ownership else WaivedOwnership()
         store = await stack.enter_async_context(_store(settings))
         registry = await stack.enter_async_context(Registry.open(store, rules, ownership, now=now))
@@ -161,6 +156,7 @@ async def open_gateway(
             publisher=publisher,
             relay=relay,
             desk=desk,
+            transients=transients,
         )
 
 

@@ -41,7 +41,9 @@ from gateway.pipeline import (
     ShadowSettings,
     Traces,
 )
+from gateway.registry import RegistryRules
 from gateway.resilience.breaker import BreakerSettings
+from gateway.transport.address import AddressGuard
 from gateway.wire.redaction import Redaction
 
 if TYPE_CHECKING:
@@ -176,6 +178,25 @@ async def data_path(
             canaries,
         )
         yield path, Steps(caller, chain_settings, selection, redaction)
+
+
+def address_guard(settings: Settings) -> AddressGuard:
+    """Where calls may go."""
+    calls = settings.calls
+    return AddressGuard(calls.allow, allow_http=calls.allow_http, ports=calls.ports)
+
+
+def registry_rules(settings: Settings, guard: AddressGuard, *, processes: int = 1) -> RegistryRules:
+    """The rules for what is registered, for one of so many processes that share the calls of a hook."""
+    calls = settings.calls
+    return RegistryRules(
+        guard,
+        default_timeout_ms=calls.timeout_ms,
+        max_timeout_ms=calls.max_timeout_ms,
+        max_concurrency=calls.max_concurrency,
+        max_cache_seconds=settings.cache.max_seconds,
+        processes=processes,
+    )
 
 
 def sending(settings: Settings, guard: HookGuard, caller: HookCaller) -> Sending:

@@ -38,8 +38,16 @@ if TYPE_CHECKING:
     "--listen", metavar="ADDRESS", help="Where queries come in, as HOST:PORT or unix:/PATH; 127.0.0.1:8080 by default."
 )
 @click.option("--control", metavar="ADDRESS", help="Where the control API listens; 127.0.0.1:8081 by default.")
+@click.option("--workers", metavar="N", type=int, help="How many processes answer queries; 1 by default.")
 @pass_session
-def serve(session: Session, file: Path | None, upstream: str | None, listen: str | None, control: str | None) -> None:
+def serve(
+    session: Session,
+    file: Path | None,
+    upstream: str | None,
+    listen: str | None,
+    control: str | None,
+    workers: int | None,
+) -> None:
     """Run the gateway until Ctrl-C or SIGTERM.
 
     Without any configuration it keeps its registry in gateway.db in the working directory, listens on this
@@ -48,7 +56,7 @@ def serve(session: Session, file: Path | None, upstream: str | None, listen: str
 
     SIGHUP makes it read the configuration again. SIGTERM makes it finish what is in flight, a second one end at once.
     """
-    flags = {"upstream": upstream, "listen": listen, "control.listen": control}
+    flags = {"upstream": upstream, "listen": listen, "control.listen": control, "workers": workers}
     settings = load(file, flags)
     # After the settings: whoever got one wrong need not wait for the rest.
     from gateway.observe.log import configure_logging

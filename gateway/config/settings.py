@@ -271,6 +271,13 @@ class Settings(BaseSettings):
     )
     server: ServerSettings = ServerSettings()
     upstreams: UpstreamSettings = UpstreamSettings()
+    workers: Count = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="How many processes answer queries; more than one are supervised by one more. One for each core is "
+        "the most that is of use.",
+    )
     control: ControlSettings = ControlSettings()
     store: StoreSettings = StoreSettings()
     calls: CallSettings = CallSettings()

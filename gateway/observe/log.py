@@ -95,19 +95,21 @@ def configure_logging(
     stream: TextIO,
     *,
     env: Mapping[str, str] = os.environ,
+    always: Mapping[str, Any] | None = None,
 ) -> None:
     """Let this process log to `stream`: for a program's start, not for a library.
 
     `auto` is text on a terminal and JSON lines elsewhere. Colours appear on a terminal only, and not with
     `NO_COLOR` (https://no-color.org) or `TERM=dumb`. Other libraries are heard from `warning` on.
-    Calling it again replaces what was configured before.
+    Calling it again replaces what was configured before. The fields `always` are in each line.
     """
     terminal = stream.isatty()
     handler = _Handler(stream)
     if format == "json" or (format == "auto" and not terminal):
-        handler.setFormatter(_JsonFormatter())
+        handler.setFormatter(_JsonFormatter(always or {}))
     else:
-        handler.setFormatter(_TextFormatter(colours=terminal and not env.get("NO_COLOR") and env.get("TERM") != "dumb"))
+        colours = terminal and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
+        handler.setFormatter(_TextFormatter(always or {}, colours=colours))
     root = logging.getLogger()
     for old in [h for h in root.handlers if isinstance(h, _Handler)]:
         root.removeHandler(old)
@@ -143,6 +145,10 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 
 class _JsonFormatter(logging.Formatter):
+    def __init__(self, always: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._always = always
+
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "time": _when(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -151,7 +157,7 @@ class _JsonFormatter(logging.Formatter):
         name, fields = _parts(record)
         line["event"] = name
         line["logger"] = record.name
-        for key, value in fields.items():
+        for key, value in {**self._always, **fields}.items():
             line[key if key not in line else f"{key}_"] = value
         trace = _trace(record)
         if trace:
@@ -160,8 +166,9 @@ class _JsonFormatter(logging.Formatter):
 
 
 class _TextFormatter(logging.Formatter):
-    def __init__(self, *, colours: bool) -> None:
+    def __init__(self, always: Mapping[str, Any], *, colours: bool) -> None:
         super().__init__()
+        self._always = always
         self._colours = colours
 
     def format(self, record: logging.LogRecord) -> str:
@@ -169,7 +176,7 @@ class _TextFormatter(logging.Formatter):
         clock = _when(record).astimezone().strftime("%H:%M:%S.%f")[:-3]
         pairs = [
             self._in(_DIM, pair.partition("=")[0] + "=") + pair.partition("=")[2] if self._colours else pair
-            for pair in _pairs(fields)
+            for pair in _pairs({**self._always, **fields})
         ]
         level = self._in(_COLOURS.get(record.levelname, ""), f"{record.levelname.lower():<7}")
         line = " ".join([self._in(_DIM, clock), level, self._in(_BOLD, f"{name:<24}"), *pairs]).rstrip()

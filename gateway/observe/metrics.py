@@ -15,7 +15,9 @@ from gateway.observe.rollout_series import RolloutSeries
 from gateway.observe.series import HookSeries, Seconds, SeriesCollector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from prometheus_client.core import Metric
 
     from gateway.model import Outcome, Query
     from gateway.observe.reuse_series import ReuseFigures
@@ -274,6 +276,23 @@ class GatewayMetrics:
         self._waiting.labels(integration, hook).set_function(lambda: self._load_of(series.hook_id)[2])
         return series
 
-    def render(self) -> bytes:
-        """All metrics in Prometheus' text format; its media type is `CONTENT_TYPE`. May run on another thread."""
-        return generate_latest(self._registry)
+    def families(self) -> Iterable[Metric]:
+        """All metrics as they are now. May run on another thread."""
+        return self._registry.collect()
+
+    def render(self, others: Callable[[Iterable[Metric]], Iterable[Metric]] | None = None) -> bytes:
+        """All metrics in Prometheus' text format; its media type is `CONTENT_TYPE`. May run on another thread.
+
+        `others` makes them those of all processes together, where there are several.
+        """
+        return generate_latest(self._registry if others is None else _Given(others(self.families())))
+
+
+class _Given:
+    """Tells Prometheus these metrics."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping  # noqa: TC003  a link between processes reads the types of the fields
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.wire import document
 from gateway.wire.diff import TooDifferent, json_patch
+from gateway.wire.redaction import Excerpt  # noqa: TC001
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from gateway.model import Result
     from gateway.pipeline.call import Exchanged
     from gateway.registry.snapshot import BoundHook
-    from gateway.wire.redaction import Excerpt, Redaction
+    from gateway.wire.redaction import Redaction
 
 # What other servers may have put into a reply for somebody else's eyes.
 _SECRET: Final = frozenset({"set-cookie", "authorization", "proxy-authorization", "cookie", "www-authenticate"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.model import HookState, Mode, Reason, Result
 from gateway.pipeline.lots import lot
@@ -16,13 +16,14 @@ from gateway.wire.cloudevents import QueryEvent
 from gateway.wire.rows import NoRows, rows_of, tokens_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from gateway.model import Envelope, Hook, Integration, Query
     from gateway.pipeline.chain import ChainSettings
     from gateway.pipeline.protection import Protections
     from gateway.registry import Registry
     from gateway.registry.snapshot import BoundHook
+    from gateway.resilience.breaker import BreakerView
 
 _MOST_NAMES: Final = 5
 _NEEDS_RESULT: Final = "its condition looks at the result; give the result, too, to know whether it holds"
@@ -71,8 +72,24 @@ class Explained:
         return Mode.ACTIVE if self.bound.plan is None else self.bound.plan.mode
 
 
+class OtherBreakers(Protocol):
+    """The breakers in the processes that answer queries, where this one does not."""
+
+    @property
+    def count(self) -> int:
+        """How many processes there are."""
+        ...
+
+    def open_breakers(self, hook_id: str) -> Sequence[BreakerView]:
+        """Those of a hook that are not closed."""
+        ...
+
+
 class Explainer:
-    """Explains queries over the present state of a registry."""
+    """Explains queries over the present state of a registry.
+
+    Where other processes answer the queries, `others` are their breakers.
+    """
 
     def __init__(
         self, registry: Registry, protections: Protections, settings: ChainSettings, selection: Selection | None = None
@@ -81,6 +98,7 @@ class Explainer:
         self._registry = registry
         self._protections = protections
         self.settings: Final = settings
+        self.others: OtherBreakers | None = None
 
     def explain(self, query: Query, result: Result | None, integration_id: str | None = None) -> list[Explained]:
         """Every hook, or those of one integration: first those that would run, in the order of the chain.
@@ -103,7 +121,12 @@ class Explainer:
         if why is not None:
             return Explained(hook, integration, bound, *why)
         found = Explained(hook, integration, bound)
-        return replace(found, note=_IN_SHADOW) if found.mode is Mode.SHADOW else found
+        if found.mode is Mode.SHADOW:
+            return replace(found, note=_IN_SHADOW)
+        open_breakers = self._open_breakers(hook)
+        if not open_breakers or self.others is None:
+            return found
+        return replace(found, note=f"its breaker is open in {len(open_breakers)} of {self.others.count} workers")
 
     def _objections(
         self, hook: Hook, integration: Integration, bound: BoundHook | None, query: Query, result: Result | None
@@ -145,13 +168,21 @@ class Explainer:
             yield why, refusal.detail or "its condition does not hold"
 
     def _of_breaker(self, hook: Hook) -> Iterator[tuple[WhyNot, str]]:
-        protection = self._protections.present(hook.id)
-        if protection is None:
-            return
-        view = protection.breaker.view()
-        if view.state is BreakerState.OPEN and view.next_probe_at is not None:
-            left = view.next_probe_at - self._protections.now()
-            yield WhyNot.BREAKER_OPEN, f"its breaker is open for another {left:.1f} s: {view.why}"
+        found = self._open_breakers(hook)
+        if len(found) >= (1 if self.others is None else self.others.count):
+            until, why = min((view.next_probe_at or 0.0, view.why) for view in found)
+            left = until - self._protections.now()
+            yield WhyNot.BREAKER_OPEN, f"its breaker is open for another {left:.1f} s: {why}"
+
+    def _open_breakers(self, hook: Hook) -> list[BreakerView]:
+        """The breakers of a hook that let no call through now: its own, or those of the other processes."""
+        if self.others is not None:
+            views = self.others.open_breakers(hook.id)
+        else:
+            protection = self._protections.present(hook.id)
+            views = [] if protection is None else [protection.breaker.view()]
+        now = self._protections.now()
+        return [view for view in views if view.state is BreakerState.OPEN and now < (view.next_probe_at or now)]
 
 
 def _of_state(hook: Hook, integration: Integration, bound: BoundHook | None) -> Iterator[tuple[WhyNot, str]]:

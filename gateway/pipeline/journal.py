@@ -194,3 +194,32 @@ class Journal:
         """The entry of the call with this `webhook-id`, if it is still remembered."""
         entries = (Entry._make(each) for kept in self._hooks.values() for each in reversed(kept))
         return next((entry for entry in entries if entry.call_id == call_id), None)
+
+    # ------------------------------------------------------------ between processes
+
+    @property
+    def number(self) -> int:
+        """That of the last entry."""
+        return self._number
+
+    def after(self, number: int) -> list[tuple[Entry, Detail | None]]:
+        """The entries with higher numbers that are still remembered, of all hooks, with what was kept beside them."""
+        found: list[_Kept] = []
+        for kept in self._hooks.values():
+            for each in reversed(kept):
+                if each[0] <= number:
+                    break
+                found.append(each)
+        entries = sorted(map(Entry._make, found), key=lambda entry: entry.number)
+        return [(entry, self.detail(entry)) for entry in entries]
+
+    def absorb(self, entry: Entry, detail: Detail | None) -> None:
+        """Remember what another process has seen; the entry gets a number of this journal's."""
+        hook_id = entry.outcome.hook_id
+        kept = self._hooks.get(hook_id)
+        if kept is None:
+            kept = self._begin(hook_id)
+        number = self._number = self._number + 1
+        kept.append((number, *entry[1:]))
+        if detail is not None and entry.call_id is not None:
+            self._keep(entry.call_id, detail)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.errors import NotFound
+from gateway.model import Hook, Integration  # noqa: TC001  a link between processes reads the types of the fields
 from gateway.registry.credentials import place_of_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.model import Hook, Integration
     from gateway.stores.protocol import RegistryState
 
 

@@ -14,6 +14,7 @@ from gateway.service.breakers import Breakers
 from gateway.service.endpoint import add_operations
 from gateway.service.failed_auth import FailedAuth
 from gateway.service.problem import problem_middleware
+from gateway.service.processes import NoProcesses
 from gateway.service.routes.audit import AuditRoutes
 from gateway.service.routes.breakers import BreakerRoutes
 from gateway.service.routes.calls import CallRoutes
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from gateway.registry import HealthMonitor, Registry
     from gateway.relay.desk import Desk
     from gateway.service.endpoint import Operation
+    from gateway.service.processes import Processes
     from gateway.service.readiness import Report
     from gateway.service.reloading import Reloaded
 
@@ -94,6 +96,7 @@ def control_app(
     failed_auth_window_seconds: float = 60.0,
     ready: Callable[[], Awaitable[Report | None]] | None = None,
     reload: Callable[[], Awaitable[Reloaded]] | None = None,
+    processes: Processes | None = None,
 ) -> web.Application:
     """The control API over `registry`.
 
@@ -104,6 +107,7 @@ def control_app(
     published and subscribed to.
     `max_body_bytes` caps request bodies. After `max_failed_auth` wrong keys
     from one address within the window, it gets 429 (0: never).
+    `processes` are others that answer queries, if there are any.
     `ready` returns if the gateway can do its work and raises a `GatewayError` if not; by
     default it asks the registry's store. `reload`: where it is given, it reads the configuration again.
     Raises `ConfigError` for an operator key that cannot be sent.
@@ -131,6 +135,7 @@ def control_app(
         desk=desk,
         ready=ready,
         reload=reload,
+        processes=processes,
     )
     add_operations(app, operations, keys)
     return app
@@ -148,20 +153,23 @@ def control_operations(
     desk: Desk | None = None,
     ready: Callable[[], Awaitable[Report | None]] | None = None,
     reload: Callable[[], Awaitable[Reloaded]] | None = None,
+    processes: Processes | None = None,
 ) -> list[Operation[Any, Any]]:
     """Every operation of the control API, described and ready to be called."""
-    breakers = None if protections is None else Breakers(protections)
+    processes = processes or NoProcesses()
+    breakers = None if protections is None else Breakers(protections, processes)
     operations: list[Operation[Any, Any]] = [
         *IntegrationRoutes(registry, health, desk).operations(),
         *HookRoutes(registry, breakers).operations(),
-        *PurgeRoutes(registry, reuse).operations(),
+        *PurgeRoutes(registry, reuse, processes).operations(),
     ]
     operations += RolloutRoutes(registry).operations()
     if breakers is not None:
         operations += BreakerRoutes(registry, breakers).operations()
     if insight is not None:
-        operations += [*WhyRoutes(registry, insight).operations(), *CallRoutes(registry, insight).operations()]
-        operations += ListeningRoutes(registry, insight.listeners).operations()
+        operations += WhyRoutes(registry, insight, processes).operations()
+        operations += CallRoutes(registry, insight, processes).operations()
+        operations += ListeningRoutes(registry, insight.listeners, processes).operations()
     if desk is not None:
         operations += SubscriptionRoutes(registry, desk.subscriptions).operations()
         operations += EventRoutes(registry, desk.events).operations()
@@ -171,7 +179,7 @@ def control_operations(
         operations += QueryRoutes(pipeline, None if insight is None else insight.traces).operations()
     if reload is not None:
         operations += ConfigurationRoutes(reload).operations()
-    meta = MetaRoutes(registry, metrics, ready or registry.ping, lambda: control_document(operations))
+    meta = MetaRoutes(registry, metrics, ready or registry.ping, lambda: control_document(operations), processes)
     operations += meta.operations()
     return operations
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.pipeline import QueryPipeline
     from gateway.runtime import Gateway
+    from gateway.service.processes import Processes
     from gateway.service.reloading import Reloader
 
 __all__ = ["serving_control"]
@@ -34,11 +35,13 @@ async def serving_control(
     readiness: Readiness | None = None,
     reloader: Reloader | None = None,
     at_once: asyncio.Event | None = None,
+    processes: Processes | None = None,
 ) -> AsyncIterator[None]:
     """Serve the control API of `gateway` on bound sockets until the context ends. `keys` are the operators'.
 
     With a `reloader` there is a call that reloads, and what is served here takes part in it. At the end, calls in
-    flight are answered first, unless `at_once` is set. Raises `ConfigError` for a certificate that cannot be used.
+    flight are answered first, unless `at_once` is set. `processes` are others that answer queries.
+    Raises `ConfigError` for a certificate that cannot be used.
     """
     settings = gateway.settings
     async with AsyncExitStack() as stack:
@@ -62,6 +65,7 @@ async def serving_control(
             ready=readiness,
             reload=reloader.reload if reloader is not None else None,
             reuse=gateway.reuse,
+            processes=processes,
             max_body_bytes=settings.control.max_body_bytes,
             max_failed_auth=settings.control.max_failed_auth,
             failed_auth_window_seconds=settings.control.failed_auth_window_seconds,

@@ -48,10 +48,14 @@ class Readiness:
     """
 
     def __init__(self, *checks: Callable[[], Awaitable[object]]) -> None:
-        self._checks = checks
+        self._checks = [*checks]
         self.draining = False
         self.certificates: list[Certificate] = []
         self.upstreams: Callable[[], Sequence[KnownUpstream]] = tuple
+
+    def check(self, check: Callable[[], Awaitable[object]]) -> None:
+        """Ask this, too."""
+        self._checks.append(check)
 
     async def __call__(self) -> Report:
         """The report. Raises `Refused` (503) if no work should be sent here, and what a check raises."""

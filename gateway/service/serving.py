@@ -18,6 +18,8 @@ from gateway.service.parts import LogPart, ReadWhenNeeded
 from gateway.service.queries import serving_queries
 from gateway.service.readiness import Readiness
 from gateway.service.reloading import Reloader
+from gateway.service.workers.crew import Crew
+from gateway.service.workers.serving import served_by_workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from gateway.config import LogSettings, Settings
     from gateway.runtime import Gateway
+    from gateway.service.ending import Drained
 
 __all__ = ["Listening", "Program", "listening", "serve"]
 
@@ -68,7 +71,7 @@ async def serve(
     """Run the control API, and the standalone gateway where an upstream is configured.
 
     Returns after SIGTERM or SIGINT, or when `stop` is set, once requests in flight have been answered.
-    Raises `StoreError`, `ConfigError` and `ListenFailed`.
+    Raises `StoreError`, `ConfigError`, `ListenFailed` and `WorkersFailed`.
     """
     program = program or Program()
     ending = Ending(stop)
@@ -79,13 +82,24 @@ async def serve(
         gateway = await stack.enter_async_context(open_gateway(settings))
         readiness = Readiness(gateway.registry.ping, gateway.events.ping)
         reloader = _reloader(settings, program, manager)
+        crew = Crew(gateway, settings.workers, keys) if where.queries is not None and settings.workers > 1 else None
         await stack.enter_async_context(
             serving_control(
-                gateway, keys, where.control.sockets, readiness=readiness, reloader=reloader, at_once=ending.at_once
+                gateway,
+                keys,
+                where.control.sockets,
+                readiness=readiness,
+                reloader=reloader,
+                at_once=ending.at_once,
+                processes=crew,
             )
         )
-        queries = None
-        if where.queries is not None:
+        queries: Drained | None = None
+        if crew is not None:
+            queries = await stack.enter_async_context(
+                served_by_workers(gateway, crew, where.groups, readiness=readiness, reloader=reloader)
+            )
+        elif where.queries is not None:
             queries = await stack.enter_async_context(
                 serving_queries(gateway, where.queries.sockets, readiness=readiness, reloader=reloader)
             )

@@ -17,6 +17,8 @@ OTHERS = {
     "service/notify.py": "tells systemd on the socket that it names",
     "service/site.py": "asks for the family of a socket that listens",
     "service/data_source.py": "the data source that the operator configured",
+    "service/workers/__main__.py": "sockets that the supervisor hands over",
+    "service/workers/member.py": "the link to a worker, a socket pair",
     "cli/client.py": "the control API, from the command line",
     "cli/listen.py": "the server on the user's own machine that calls are brought to",
     "receiver/control/sync_calls.py": "the control API, from an integration server",

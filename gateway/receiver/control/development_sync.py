@@ -22,8 +22,8 @@ class SyncDevelopmentCalls(SyncCalls):
     def read_call(self, call_id: str, *, integration: str | None = None) -> EntryView:
         """Read what became of one call.
 
-        Integration, or an operator on its behalf with `?integration=`. By its `webhook-id`. Each process of a
-        gateway remembers its own calls. An integration sees those of its own hooks.
+        Integration, or an operator on its behalf with `?integration=`. By its `webhook-id`. An integration sees
+        those of its own hooks.
         """
         return cast("EntryView", self._call(READ_CALL, Asked({"call_id": call_id}, query={"integration": integration})))
 
@@ -48,8 +48,7 @@ class SyncDevelopmentCalls(SyncCalls):
         """Take a hook's calls, and answer.
 
         Integration, or an operator on its behalf with `?integration=`. By long polling. One listener at a time has
-        a hook's calls; one that has not asked for 15 s is forgotten. Each process of a gateway has listeners of its
-        own.
+        a hook's calls; one that has not asked for 15 s is forgotten.
         """
         return cast(
             "ListenedView",

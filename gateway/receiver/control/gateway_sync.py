@@ -32,8 +32,8 @@ class SyncGatewayCalls(SyncCalls):
     def is_ready(self) -> Ready:
         """Whether the gateway can do its work.
 
-        503 while the gateway is draining, while no upstream can be reached, and while the store cannot be read;
-        queries go on then, from the last snapshot.
+        503 while the gateway is draining, while a worker is not ready, while no upstream can be reached, and while
+        the store cannot be read; queries go on then, from the last snapshot.
         """
         return cast("Ready", self._call(IS_READY, Asked()))
 

@@ -186,8 +186,8 @@ class SyncHooksCalls(SyncCalls):
     def read_breaker(self, hook_id: str, *, integration: str | None = None) -> BreakerStatus:
         """Read the breaker of a hook.
 
-        Integration, or an operator on its behalf with `?integration=`. Each process of a gateway has breakers of
-        its own; this is that of the one that answers.
+        Integration, or an operator on its behalf with `?integration=`. Each worker has a breaker of its own: this
+        is the worst of them, with the calls of all.
         """
         return cast(
             "BreakerStatus", self._call(READ_BREAKER, Asked({"hook_id": hook_id}, query={"integration": integration}))
@@ -197,7 +197,7 @@ class SyncHooksCalls(SyncCalls):
         """Close the breaker of a hook.
 
         Integration, or an operator on its behalf with `?integration=`. It forgets what it has seen; calls in flight
-        no longer count. Each process of a gateway has breakers of its own; this is about the one that answers.
+        no longer count. In all workers.
         """
         return cast(
             "BreakerStatus", self._call(RESET_BREAKER, Asked({"hook_id": hook_id}, query={"integration": integration}))
@@ -218,8 +218,8 @@ class SyncHooksCalls(SyncCalls):
     ) -> OutcomePage:
         """List what became of a hook's replies lately.
 
-        Integration, or an operator on its behalf with `?integration=`. Each process of a gateway remembers its own
-        calls; this is about the one that answers.
+        Integration, or an operator on its behalf with `?integration=`. Those of all workers. Several gateways on
+        one store remember their own calls.
         """
         return cast(
             "OutcomePage",

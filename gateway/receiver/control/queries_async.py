@@ -33,7 +33,7 @@ class AsyncQueriesCalls(AsyncCalls):
         """Read the full trace of one query.
 
         Operator only. That of a query with the header gateway-debug, by the gateway-trace-id of its answer. The
-        last ones are kept, by the process that answered the query.
+        last ones are kept, by the worker that answered the query, for as long as it lives.
         """
         return cast("TraceView", await self._call(READ_TRACE, Asked({"trace_id": trace_id})))
 

@@ -36,25 +36,24 @@ class BreakerRoutes:
             Operation(
                 "GET", one, self._read, "readBreaker", "Read the breaker of a hook",
                 _TAG, Access.HOOKS, query=ForIntegration, body=Nothing, errors=(404,),
-                description="Each process of a gateway has breakers of its own; this is that of the one that answers.",
+                description="Each worker has a breaker of its own: this is the worst of them, with the calls of all.",
                 out={200: Out("The breaker.", BreakerStatus)},
             ),
             Operation(
                 "POST", f"{one}/reset", self._reset, "resetBreaker", "Close the breaker of a hook",
                 _TAG, Access.HOOKS, query=ForIntegration, body=Nothing, errors=(404,),
-                description="It forgets what it has seen; calls in flight no longer count. "
-                "Each process of a gateway has breakers of its own; this is about the one that answers.",
+                description="It forgets what it has seen; calls in flight no longer count. In all workers.",
                 out={200: Out("The breaker, closed.", BreakerStatus)},
             ),
         )  # fmt: skip
 
     async def _read(self, call: Call[ForIntegration, Nothing]) -> Answer:
-        return Answer(self._breakers.status(self._hook_id(call)))
+        return Answer(await self._breakers.status(self._hook_id(call)))
 
     async def _reset(self, call: Call[ForIntegration, Nothing]) -> Answer:
         hook_id = self._hook_id(call)
-        self._breakers.reset(hook_id)
-        return Answer(self._breakers.status(hook_id))
+        await self._breakers.reset(hook_id)
+        return Answer(await self._breakers.status(hook_id))
 
     def _hook_id(self, call: Call[ForIntegration, Nothing]) -> str:
         """The id of the hook that the call names. Raises `NotFound`, also if it is not the caller's."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.pipeline.insight import Insight
     from gateway.pipeline.journal import Entry
     from gateway.registry import Registry
+    from gateway.service.processes import Processes
 
 __all__ = ["CallRoutes"]
 
@@ -33,9 +34,10 @@ _TAG: Final = "development"
 class CallRoutes:
     """The operations on calls that the journal remembers."""
 
-    def __init__(self, registry: Registry, insight: Insight) -> None:
+    def __init__(self, registry: Registry, insight: Insight, processes: Processes) -> None:
         self._registry = registry
         self._insight = insight
+        self._processes = processes
 
     def operations(self) -> Sequence[Operation[Any, Any]]:
         """All of them, described."""
@@ -44,8 +46,7 @@ class CallRoutes:
             Operation(
                 "GET", one, self._read, "readCall", "Read what became of one call",
                 _TAG, Access.HOOKS, query=ForIntegration, body=Nothing,
-                description="By its `webhook-id`. Each process of a gateway remembers its own calls. An integration "
-                "sees those of its own hooks.",
+                description="By its `webhook-id`. An integration sees those of its own hooks.",
                 out={200: Out("The call, with what was kept of request and reply.", EntryView)},
             ),
             Operation(
@@ -58,13 +59,13 @@ class CallRoutes:
         )  # fmt: skip
 
     async def _read(self, call: Call[ForIntegration, Nothing]) -> Answer:
-        entry = self._entry(call.ids["call_id"], scope(self._registry, call.caller, call.query))
+        entry = await self._entry(call.ids["call_id"], scope(self._registry, call.caller, call.query))
         return Answer(EntryView.of_entry(entry, self._insight.journal.detail(entry)))
 
     async def _replay(self, call: Call[ForIntegration, ToReplay]) -> Answer:
         registry, replays, to = self._registry, self._insight.replays, call.body.to
         call_id, owner = call.ids["call_id"], scope(registry, call.caller, call.query)
-        entry = self._entry(call_id, owner)
+        entry = await self._entry(call_id, owner)
         hook = registry.hook(entry.outcome.hook_id, integration_id=owner)
         integration = registry.integration(hook.integration_id)
         if not (call.caller.operator or integration.enabled):
@@ -86,8 +87,9 @@ class CallRoutes:
             REPLAYED.reset(token)
         return Answer(ReplayView.of(call_id, replayed, reply_of(recorded.reply)))
 
-    def _entry(self, call_id: str, owner: str | None) -> Entry:
+    async def _entry(self, call_id: str, owner: str | None) -> Entry:
         """The entry of a call, if it is one of this integration's hooks."""
+        await self._processes.refresh()
         entry = self._insight.journal.get(call_id)
         try:
             if entry is not None:

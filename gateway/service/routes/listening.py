@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
     from gateway.pipeline.listening import Listeners
     from gateway.registry import Registry
+    from gateway.service.processes import Processes
 
 __all__ = ["ListeningRoutes"]
 
 
 class ListeningRoutes:
-    """The operation of listeners."""
+    """The operation of listeners. `processes` bring the calls of hooks here that somebody listens to."""
 
-    def __init__(self, registry: Registry, listeners: Listeners) -> None:
+    def __init__(self, registry: Registry, listeners: Listeners, processes: Processes) -> None:
         self._registry = registry
         self._listeners = listeners
+        self._processes = processes
 
     def operations(self) -> Sequence[Operation[Any, Any]]:
         """All of them, described."""
@@ -36,7 +38,7 @@ class ListeningRoutes:
                 "development", Access.HOOKS, query=ForIntegration, body=ToListen, body_required=False,
                 errors=(404, 409),
                 description="By long polling. One listener at a time has a hook's calls; one that has not asked for "
-                "15 s is forgotten. Each process of a gateway has listeners of its own.",
+                "15 s is forgotten.",
                 out={200: Out("The calls that have come.", ListenedView)},
             ),
         )  # fmt: skip
@@ -56,5 +58,7 @@ class ListeningRoutes:
         ]
         if asked.end:
             self._listeners.leave(listener)
+            await self._processes.listen(hook.id, None)
             return Answer(ListenedView.of(listener.id, [], late))
+        await self._processes.listen(hook.id, listener.mode)
         return Answer(ListenedView.of(listener.id, await listener.next_calls(asked.wait_seconds), late))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.observe.metrics import GatewayMetrics
     from gateway.registry import Registry
+    from gateway.service.processes import Processes
 
 __all__ = ["MetaRoutes"]
 
@@ -28,7 +29,8 @@ _TAG: Final = "gateway"
 class MetaRoutes:
     """Health, readiness, metrics and the API's own description.
 
-    `describe` gives the OpenAPI document; it is asked once, when all operations are known.
+    `describe` gives the OpenAPI document; it is asked once, when all operations are known. `processes` are the others
+    that answer queries.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class MetaRoutes:
         metrics: GatewayMetrics,
         ready: Callable[[], Awaitable[Report | None]],
         describe: Callable[[], dict[str, Any]],
+        processes: Processes,
     ) -> None:
         self._registry = registry
         self._metrics = metrics
         self._ready = ready
         self._describe = describe
+        self._processes = processes
         self._document: bytes | None = None
 
     def operations(self) -> Sequence[Operation[Any, Any]]:
@@ -54,8 +58,8 @@ class MetaRoutes:
             Operation(
                 "GET", "/readyz", self._is_ready, "isReady", "Whether the gateway can do its work",
                 _TAG, Access.ANYONE, query=Nothing, body=Nothing, errors=(503,),
-                description="503 while the gateway is draining, while no upstream can be reached, and while the store "
-                "cannot be read; queries go on then, from the last snapshot.",
+                description="503 while the gateway is draining, while a worker is not ready, while no upstream can be "
+                "reached, and while the store cannot be read; queries go on then, from the last snapshot.",
                 out={200: Out("It can.", Ready)},
             ),
             Operation(
@@ -93,9 +97,10 @@ class MetaRoutes:
         )
 
     async def _measured(self, _call: Call[Nothing, Nothing]) -> Answer:
+        await self._processes.refresh()
         self._metrics.tidy()
         # Many series take a while to write out; queries must not wait for that.
-        return Answer(await asyncio.to_thread(self._metrics.render), content_type=CONTENT_TYPE)
+        return Answer(await asyncio.to_thread(self._metrics.render, self._processes.metrics), content_type=CONTENT_TYPE)
 
     async def _described(self, _call: Call[Nothing, Nothing]) -> Answer:
         if self._document is None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gateway.pipeline import Reuse
     from gateway.registry import Registry
+    from gateway.service.processes import Processes
 
 __all__ = ["PurgeRoutes"]
 
@@ -23,11 +24,15 @@ _TAG: Final = "hooks"
 
 
 class PurgeRoutes:
-    """The operation that purges a hook. `reuse` is the cache of the process, where it has one."""
+    """The operation that purges a hook.
 
-    def __init__(self, registry: Registry, reuse: Reuse | None = None) -> None:
+    `reuse` is the cache of the process, where it has one; `processes` have others.
+    """
+
+    def __init__(self, registry: Registry, reuse: Reuse | None, processes: Processes) -> None:
         self._registry = registry
         self._reuse = reuse
+        self._processes = processes
 
     def operations(self) -> Sequence[Operation[Any, Any]]:
         """It, described."""
@@ -44,5 +49,6 @@ class PurgeRoutes:
     async def _purge(self, call: Call[ForIntegration, Nothing]) -> Answer:
         owner = scope(self._registry, call.caller, call.query)
         hook = await self._registry.purge(call.ids["hook_id"], integration_id=owner, actor=call.caller.actor)
-        purged = 0 if self._reuse is None else self._reuse.purge(hook.id)
+        purged = await self._processes.purge(hook.id)
+        purged += 0 if self._reuse is None else self._reuse.purge(hook.id)
         return Answer(Purged(id=hook.id, generation=hook.generation, purged=purged))

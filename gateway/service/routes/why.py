@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from gateway.pipeline.insight import Insight
     from gateway.registry import Registry
+    from gateway.service.processes import Processes
 
 __all__ = ["WhyRoutes"]
 
@@ -32,9 +33,10 @@ __all__ = ["WhyRoutes"]
 class WhyRoutes:
     """The operations that answer the question why."""
 
-    def __init__(self, registry: Registry, insight: Insight) -> None:
+    def __init__(self, registry: Registry, insight: Insight, processes: Processes) -> None:
         self._registry = registry
         self._insight = insight
+        self._processes = processes
 
     def operations(self) -> Sequence[Operation[Any, Any]]:
         """All of them, described."""
@@ -43,7 +45,7 @@ class WhyRoutes:
             Operation(
                 "GET", f"{one}/outcomes", self._outcomes, "listOutcomes", "List what became of a hook's replies lately",
                 "hooks", Access.HOOKS, query=OutcomeList, body=Nothing, errors=(404,),
-                description="Each process of a gateway remembers its own calls; this is about the one that answers.",
+                description="Those of all workers. Several gateways on one store remember their own calls.",
                 out={200: Out("A page of its outcomes, the latest first.", OutcomePage)},
             ),
             Operation(
@@ -62,7 +64,7 @@ class WhyRoutes:
                 "GET", "/v1/traces/{trace_id}", self._trace, "readTrace", "Read the full trace of one query",
                 "queries", Access.OPERATOR, query=Nothing, body=Nothing,
                 description="That of a query with the header gateway-debug, by the gateway-trace-id of its answer. "
-                "The last ones are kept, by the process that answered the query.",
+                "The last ones are kept, by the worker that answered the query, for as long as it lives.",
                 out={200: Out("The trace.", TraceView)},
             ),
         )  # fmt: skip
@@ -73,6 +75,7 @@ class WhyRoutes:
         statuses = _words("status", asked.status, [Status])
         reasons = _words("reason", asked.reason, [Reason])
         either = _words("outcome", asked.outcome, [Status, Reason])
+        await self._processes.refresh()
         found = self._insight.journal.entries(
             hook.id,
             since=None if asked.since is None else seconds_of(asked.since),
@@ -113,6 +116,8 @@ class WhyRoutes:
     async def _trace(self, call: Call[Nothing, Nothing]) -> Answer:
         trace_id, insight = call.ids["trace_id"], self._insight
         trace = insight.traces.get(trace_id)
+        if trace is None and (elsewhere := await self._processes.trace(trace_id)) is not None:
+            return Answer(elsewhere)
         if trace is None:
             msg = f"There is no trace {trace_id[:80]!r}; the process that answered the query keeps the last ones."
             raise NotFound(msg)
