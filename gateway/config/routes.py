@@ -136,6 +136,12 @@ class RouteSettings(BaseModel):
     upstream: UpstreamUrl = Field(
         description="The base URL of the query API behind this route; the request's own path and query follow it.",
     )
+    only_queries: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether requests that are no queries (with another method, without a type, for a WebSocket) are "
+        "refused, rather than passed to `upstream` without hooks. For routes on which hooks hide something.",
+    )
     pass_host: bool = Field(
         default=False,
         strict=True,

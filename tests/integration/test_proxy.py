@@ -257,6 +257,31 @@ async def test_around_a_result_that_cannot_be_read_a_hook_that_must_not_fail_fai
         assert (status, orjson.loads(body)["reason"]) == (502, "encoding")
 
 
+UPGRADE = {
+    "connection": "upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "x3JJHMbDL1EzLkh9GBhXDw==",
+}
+
+
+async def test_a_result_that_an_upstream_gives_instead_of_a_websocket_goes_through_the_hooks() -> None:
+    async with opened() as it:
+        await it.hook("/replace")
+        assert (await it.ask("/query", headers=UPGRADE))[:2] == (200, b'{"replaced":true}')
+
+
+async def test_a_route_for_queries_only_refuses_everything_else() -> None:
+    async with opened({"path": "/*", "type": {"query": "t"}, "only_queries": True}) as it:
+        await it.hook("/replace")
+        assert (await it.ask("/query?t=a"))[:2] == (200, b'{"replaced":true}')
+        assert (await it.ask("/query?t=a", headers=UPGRADE))[:2] == (200, b'{"replaced":true}')
+        assert (await it.ask("/query"))[0] == 400
+        status, _, headers = await it.ask("/query?t=a", "PUT", data=b"x")
+        assert (status, headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
+        assert (await it.ask("/query?t=a", "OPTIONS"))[0] == 200
+
+
 async def test_a_path_without_a_route_is_not_found() -> None:
     async with opened({"path": "/query/*"}) as it:
         status, body, _ = await it.ask("/elsewhere")

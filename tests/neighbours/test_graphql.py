@@ -106,6 +106,21 @@ def test_graphiql_and_its_scripts_are_as_they_were_and_nothing_else_gets_through
         assert (standing.ask(path).status, standing.own(path).status) == (404, 200)
 
 
+def test_there_is_no_way_around_the_hooks(standing):
+    standing.answering("/graphql", **DESKS)
+    path = "/graphql?" + urlencode({"query": "{ desks { nodes { mail } } }"})
+    for method in ("PUT", "DELETE", "PATCH", "QUERY"):
+        assert b"@" in standing.own(path, method).body
+        refused = standing.ask(path, method)
+        assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
+    upgrade = {"connection": "Upgrade", "upgrade": "websocket", "sec_websocket_version": "13"}
+    for headers in ({"sec_websocket_key": "x3JJHMbDL1EzLkh9GBhXDw=="} | upgrade, {"range": "bytes=0-9999"}):
+        assert standing.own(path, **headers).status == 200
+        assert standing.ask(path, **headers).json["data"]["desks"]["nodes"][0] == {"mail": "[e-mail]"}
+    partly = operation('{ desks { nodes { mail } } other: desks(filter: {access: {regexp: "("}}) { totalCount } }')
+    assert b"@" not in standing.ask("/graphql", **partly).body
+
+
 def test_a_browser_that_takes_gzip_gets_the_changed_result(standing):
     answer = standing.answering("/graphql", **DESKS, accept_encoding="gzip, br", if_none_match="*")
     body = gzip.decompress(answer.body) if answer.headers.get("content-encoding") == "gzip" else answer.body

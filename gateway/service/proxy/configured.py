@@ -96,6 +96,7 @@ def route_of(settings: RouteSettings) -> Route:
         result_types=MediaTypes(settings.result_types),
         revalidate=settings.caching == "revalidate",
         pass_host=settings.pass_host,
+        only_queries=settings.only_queries,
     )
 
 

@@ -150,8 +150,8 @@ class Proxy:
     async def _take(self, exchange: Exchange, taken: Taken, marks: int) -> None:
         head, route = exchange.head, taken.route
         body: Body | bytes | None = exchange.body
-        if marks & UPGRADE and head.method == "GET" and asks_for_websocket(head.headers):
-            await self._to_websocket(exchange, taken)
+        websocket = marks & UPGRADE and not route.only_queries and head.method == "GET"
+        if websocket and asks_for_websocket(head.headers) and await self._to_websocket(exchange, taken):
             return
         names: Names | None = None
         if head.method in route.methods or (head.method == "HEAD" and "GET" in route.methods):
@@ -159,11 +159,20 @@ class Proxy:
             if exchange.body is not None and route.names_in_body:
                 body = await read_query(asked, exchange.body)
             names = route.names(asked)
+            if names is None and route.only_queries:
+                refuse(
+                    exchange, 400, "The request does not say which type of query it is, and only queries go this way."
+                )
+                return
             if names is not None and self._is_wanted(*names):
                 if exchange.body is body and exchange.body is not None and route.params_in_body:
                     body = await read_query(asked, exchange.body)
                 await self._query(exchange, taken, names, asked, body, marks)
                 return
+        elif route.only_queries and head.method != "OPTIONS":  # which browsers send before a query
+            allow = ", ".join(sorted(route.methods | {"OPTIONS"} | ({"HEAD"} if "GET" in route.methods else set())))
+            refuse(exchange, 405, "Only queries go this way.", (b"allow", allow.encode()))
+            return
         # The upstream cannot judge a condition about a result that went through hooks once.
         whole = marks & TAGS != 0 and head.method in {"GET", "HEAD"} and _holds_ours(head.headers)
         answer = await self._send(exchange, route, body, whole=whole)
@@ -245,17 +254,21 @@ class Proxy:
         exchange.notes["upstream_ms"] = (perf_counter() - begun) * 1000
         return answer
 
-    async def _to_websocket(self, exchange: Exchange, taken: Taken) -> None:
+    async def _to_websocket(self, exchange: Exchange, taken: Taken) -> bool:
+        """Whether this answered the request. If not, the upstream stays with HTTP and has a result for it."""
         more: Headers = [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
         answer = await self._send(exchange, taken.route, None, more=more)
         try:
             headers = self._responses.untouched(answer.head.headers, taken.vary)
             if answer.head.status == 101:
                 await tunnel(exchange, answer, headers)
+            elif taken.route.media_type_of(answer.head) is not None:
+                return False
             else:
                 await pass_on(exchange, answer, headers)
         finally:
             answer.release()
+        return True
 
     def _traced(self, route: Route, names: Names, asked: Asked) -> Headers:
         """What is told of the trace of a query without hooks, if its caller wants one and may."""

@@ -71,7 +71,7 @@ class Route:
     Those with one of `methods` are queries, if a type can be found for them; the others go to the upstream, too.
     `params` is one value, or a value for each member. `result_at` is a JSON Pointer to the result in the upstream's
     answer. With `revalidate`, caches are told to ask again before they use a result that went through hooks. With
-    `pass_host`, the upstream is told the host that the client asked for.
+    `pass_host`, the upstream is told the host that the client asked for. With `only_queries`, the others are refused.
     """
 
     pattern: PathPattern
@@ -87,6 +87,7 @@ class Route:
     result_types: MediaTypes = field(default_factory=lambda: MediaTypes(("application/json", "application/*+json")))
     revalidate: bool = True
     pass_host: bool = False
+    only_queries: bool = False
 
     # What follows from the above, once.
     fixed: Names | None = field(init=False, default=None)
