@@ -12,6 +12,7 @@ GATEWAY = Path(__file__).parents[2] / "gateway"
 OTHERS = {
     "service/control_site.py": "makes the session of the data source",
     "service/sockets.py": "listens; connects to a Unix socket of its own address only, to see whether anyone answers",
+    "service/front/outgoing.py": "sets an option of a connection that a client made",
     "service/front/front.py": "asks for the family of a socket that listens",
     "service/activation.py": "takes listening sockets from systemd",
     "service/notify.py": "tells systemd on the socket that it names",
