@@ -62,14 +62,14 @@ class Seen:
     bad: int
 
 
-def peers(*, quick: bool, only: Sequence[str] = ()) -> Report:
-    """Measure all contestants that are installed; the report names those that are not."""
+def peers(*, quick: bool, only: Sequence[str] = (), rounds: int = 5) -> Report:
+    """Measure all contestants that are installed, in so many rounds; the report names those that are not."""
     absent = [name for name in ("wrk", "gcc") if shutil.which(name) is None]
     if absent:
         msg = f"The peers' benchmark needs {' and '.join(absent)}: apt-get install {' '.join(absent)}"
         raise SystemExit(msg)
     chosen = {name: start for name, start in CONTESTANTS.items() if not only or name in only}
-    rounds, seconds = (0, 1) if quick else (5, 2)
+    rounds, seconds = (0, 1) if quick else (rounds, 2)
     cells = (HOOKED[1], PASSED[0], PASSED[-1], *ZIPF) if quick else (*HOOKED, *PASSED, *ZIPF)
     missing: list[str] = []
     seen: dict[tuple[str, str], list[Seen]] = {}
