@@ -49,8 +49,11 @@ def depth_exceeds(body: bytes, cap: int) -> bool:
     for _ in range(_LAYERS):
         if left.count(b"1") <= cap:
             return False
+        size = len(left)
         left = left.replace(b"10", b"")
         cap -= 1
+        if len(left) > size // 4 * 3:  # far more than the innermost ones: it may be deep indeed
+            break
     return _deepest(left) > cap
 
 
