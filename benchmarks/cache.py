@@ -37,10 +37,12 @@ def _zipf() -> Iterator[int]:
 
 
 async def _contestant(stack: AsyncExitStack, port: int, size: int, mix: str, *, cache: bool) -> Call:
-    registry = await stack.enter_async_context(registry_of(1, port=port, path="/note/fresh", cache=cache))
+    registry = await stack.enter_async_context(
+        registry_of(1, port=port, path="/note/fresh", timeout_ms=10_000, cache=cache)
+    )
     transport = HttpTransport(guard())
     stack.push_async_callback(transport.aclose)
-    chain = chain_of(registry, transport)
+    chain = chain_of(registry, transport, budget=10.0)
     result = Result(json_document(size, "before"))
     numbers = _zipf() if mix == "Zipf" else count()
 

@@ -23,10 +23,12 @@ ALONE, TOGETHER = "a call each", "shared calls"
 
 
 async def _contestant(stack: AsyncExitStack, port: int, size: int, *, coalesce: bool) -> Call:
-    registry = await stack.enter_async_context(registry_of(1, port=port, path="/note", coalesce=coalesce))
+    registry = await stack.enter_async_context(
+        registry_of(1, port=port, path="/note", timeout_ms=10_000, coalesce=coalesce)
+    )
     transport = HttpTransport(guard())
     stack.push_async_callback(transport.aclose)
-    chain = chain_of(registry, transport)
+    chain = chain_of(registry, transport, budget=10.0)
     result = Result(json_document(size, "before"))
 
     async def call() -> None:

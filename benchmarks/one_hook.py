@@ -57,10 +57,10 @@ async def _cell(port: int, reply: str, size: int, concurrency: int, rounds: int,
     transport = HttpTransport(guard())
     floor = FloorClient(port)
     async with (
-        registry_of(1, port=port, path=path) as registry,
+        registry_of(1, port=port, path=path, timeout_ms=10_000) as registry,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
-        chain = chain_of(registry, transport)
+        chain = chain_of(registry, transport, budget=10.0)
         endpoint = parse_endpoint(f"http://127.0.0.1:{port}{path}", pool="transport")
         url = f"http://127.0.0.1:{port}{path}"
 
@@ -69,7 +69,7 @@ async def _cell(port: int, reply: str, size: int, concurrency: int, rounds: int,
             assert answer.outcomes[0].status in {Status.APPLIED, Status.UNCHANGED}, answer.outcomes
 
         async def by_transport() -> None:
-            deadline = asyncio.get_running_loop().time() + 1.0
+            deadline = asyncio.get_running_loop().time() + 10.0
             response = await transport.exchange(endpoint, "POST", HEADERS, same_bytes, deadline=deadline, limits=LIMITS)
             assert response.status in {200, 204}
 
