@@ -117,8 +117,11 @@ def check(session: Session, file: Path | None) -> None:
     """
     from gateway.config import describe, encryption_keys
     from gateway.config.sources import EnvironmentSource, TomlSource
+    from gateway.service.parts import certificate_of
 
     settings = load(file)
+    certificate_of("server", settings.server)
+    certificate_of("control", settings.control)
     sealing = _sealing(settings, encrypted=encryption_keys(settings.store) is not None)
     toml = TomlSource(config_file(file))
     environment = EnvironmentSource(os.environ, others=OWN_VARIABLES)

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 log = get_logger("pipeline")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChainSettings:
-    """What holds for every chain.
+    """What holds for every chain. May be changed while it is in use: a query that begins then goes by it.
 
     `budget` in seconds for all hooks of a query together; `max_depth` of nested gateway calls; results over
     `max_result_bytes` are not sent to hooks; `source` is the CloudEvents source of the calls.
@@ -45,7 +45,7 @@ class HookChain:
     """Runs results through the hooks that are enabled for a query.
 
     `snapshot` gives the present snapshot. Plain hooks go straight to `guard`, those with a plan and those
-    whose replies may be used again through `turn`.
+    whose replies may be used again through `turn`. `settings` are those of every chain.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class HookChain:
         self._snapshot = snapshot
         self._guard = guard
         self._turn = turn or HookTurn(guard)
-        self._settings = settings or ChainSettings()
+        self.settings = settings or ChainSettings()
         self._observer = observer or NullObserver()
 
     async def run(self, query: Query, result: Result) -> Answer:
@@ -87,7 +87,7 @@ class HookChain:
     async def _run(
         self, query: Query, result: Result, hooks: tuple[BoundHook, ...], unsent: Reason | None = None
     ) -> Answer:
-        settings, guard, turn = self._settings, self._guard, self._turn
+        settings, guard, turn = self.settings, self._guard, self._turn
         time = asyncio.get_running_loop().time
         begun = perf_counter()
         deadline = time() + settings.budget

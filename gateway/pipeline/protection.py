@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random as _random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.observe.log import get_logger
@@ -134,6 +134,12 @@ class Protections:
             return found
         return self._renewed(hook, found)
 
+    def change_budget(self, budget: float) -> None:
+        """From now on, no call has more time than that."""
+        self._settings = replace(self._settings, budget=budget)
+        for found in self._all.values():
+            self._limit(found)
+
     def present(self, hook_id: str) -> Protection | None:
         """The protection of the hook with this id as it is enabled now, if it was called."""
         hook = None if self._snapshot is None else self._snapshot().get(hook_id)
@@ -171,9 +177,12 @@ class Protections:
                 found.failing = None
             found.hook = hook
             found.bulkhead.resize(hook.max_concurrency)
-        found.limit = min(hook.timeout, self._settings.budget)
-        found.slow_after = found.limit * self._settings.slow_share
+        self._limit(found)
         return found
+
+    def _limit(self, found: Protection) -> None:
+        found.limit = min(found.hook.timeout, self._settings.budget)
+        found.slow_after = found.limit * self._settings.slow_share
 
     def _new_breaker(self, hook: BoundHook) -> Breaker:
         def changed(_old: BreakerState, new: BreakerState, why: str) -> None:

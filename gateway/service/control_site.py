@@ -9,7 +9,7 @@ import aiohttp
 
 from gateway.service.control import AUTHENTICATOR, control_app
 from gateway.service.data_source import HttpDataSource
-from gateway.service.parts import CertificatePart, DebugKeysPart, OperatorsPart, certificate_of
+from gateway.service.parts import CertificatePart, ChainPart, DebugKeysPart, OperatorsPart, certificate_of
 from gateway.service.readiness import Readiness
 from gateway.service.site import serve_sockets
 
@@ -79,6 +79,7 @@ async def serving_control(
                 CertificatePart("control", certificate, lambda settings: settings.control),
                 OperatorsPart(app[AUTHENTICATOR]),
                 DebugKeysPart(gateway.debug, keys),
+                ChainPart(gateway),
             ]
         context = None if certificate is None else certificate.context
         await stack.enter_async_context(serve_sockets(app, sockets, ssl_context=context, at_once=at_once))

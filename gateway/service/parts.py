@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.service.reloading import Change
 from gateway.service.tls import Certificate, CertificateFiles, load
@@ -15,10 +15,20 @@ if TYPE_CHECKING:
 
     from gateway.config import ControlSettings, LogSettings, ServerSettings, Settings
     from gateway.pipeline.debug import DebugHeader
+    from gateway.runtime_data_path import DataPath
     from gateway.service.auth import Authenticator
     from gateway.service.tls import Section
 
-__all__ = ["CertificatePart", "DebugKeysPart", "LogPart", "OperatorsPart", "ReadWhenNeeded", "certificate_of"]
+__all__ = [
+    "CHAIN_SETTINGS",
+    "CertificatePart",
+    "ChainPart",
+    "DebugKeysPart",
+    "LogPart",
+    "OperatorsPart",
+    "ReadWhenNeeded",
+    "certificate_of",
+]
 
 _OPERATORS = frozenset({"control.operator_keys", "control.operator_keys_file"})
 
@@ -103,6 +113,29 @@ class OperatorsPart:
             self._authenticator.replace_operators(keys)
 
         return Change(changed & _OPERATORS, apply)
+
+
+CHAIN_SETTINGS: Final = ("budget_ms", "max_depth", "max_result_bytes", "source")
+"""What of `[calls]` a running data path takes."""
+
+
+class ChainPart:
+    """What holds for the chains of one data path."""
+
+    def __init__(self, path: DataPath) -> None:
+        self._path = path
+
+    async def prepare(self, settings: Settings, changed: frozenset[str]) -> Change:
+        """The values have been checked with the settings."""
+        taken = changed & {f"calls.{name}" for name in CHAIN_SETTINGS}
+
+        async def apply() -> None:
+            chain, calls = self._path.chain.settings, settings.calls
+            chain.budget, chain.max_depth = calls.budget_ms / 1000, calls.max_depth
+            chain.max_result_bytes, chain.source = calls.max_result_bytes, calls.source
+            self._path.protections.change_budget(chain.budget)
+
+        return Change(taken, apply if taken else None)
 
 
 class DebugKeysPart:

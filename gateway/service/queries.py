@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from gateway.service.access_log import access_log, noting
 from gateway.service.front import Front, FrontSettings
-from gateway.service.parts import CertificatePart, certificate_of
+from gateway.service.parts import CertificatePart, ChainPart, certificate_of
 from gateway.service.proxy import handler_of, opened_upstreams, pseudonym
 from gateway.service.readiness import KnownUpstream
 from gateway.service.reloading import Change
@@ -34,6 +34,7 @@ __all__ = ["Queries", "serving_queries"]
 _LIMITS: Final = frozenset(f"server.{limit.name}" for limit in fields(FrontSettings))
 _ACCESS: Final = frozenset({"server.access_log", "server.access_log_query"})
 _ROUTES: Final = frozenset({"upstream", "routes", "trusted_proxies"})
+_LARGEST: Final = "calls.max_result_bytes"
 
 
 class Queries:
@@ -81,13 +82,13 @@ class Queries:
     async def prepare(self, settings: Settings, changed: frozenset[str]) -> Change:
         """What of `settings` can be taken: see `gateway.service.reloading`. Raises `ConfigError`."""
         applied = frozenset(
-            key for key in changed if key in _LIMITS | _ACCESS | _ROUTES or key.startswith("upstreams.")
+            key for key in changed if key in _LIMITS | _ACCESS | _ROUTES | {_LARGEST} or key.startswith("upstreams.")
         )
         if not applied:
             return Change()
-        # What is left over, such as the largest result, stays as it is with whatever else uses it.
+        # Of [calls], only the largest result is asked for here.
         taken = self._settings.model_copy(
-            update={name: getattr(settings, name) for name in (*_ROUTES, "upstreams", "server")}
+            update={name: getattr(settings, name) for name in (*_ROUTES, "upstreams", "server", "calls")}
         )
         moved = any(key.startswith("upstreams.") for key in applied) or _urls(taken) != _urls(self._settings)
         upstreams = opened_upstreams(taken) if moved else self._upstreams
@@ -148,7 +149,11 @@ async def serving_queries(
             readiness.upstreams = queries.upstreams
             readiness.certificates += [] if certificate is None else [certificate]
         if reloader is not None:
-            reloader.parts += [CertificatePart("server", certificate, lambda settings: settings.server), queries]
+            reloader.parts += [
+                CertificatePart("server", certificate, lambda settings: settings.server),
+                ChainPart(gateway),
+                queries,
+            ]
         for each in sockets:
             await queries.front.listen(each, ssl_context=None if certificate is None else certificate.context)
         yield queries

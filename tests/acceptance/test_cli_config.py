@@ -112,3 +112,11 @@ def test_the_audit_log_is_listed(served):
     assert served("audit", "-i", made["id"], "--json").json["items"][0]["who"]["kind"] == "operator"
     assert served("audit", "--since", "yesterday").code == 1
     assert "Nothing that fits was changed." in served("audit", "--who", "nobody").out
+
+
+def test_a_certificate_that_cannot_be_used_is_wrong_configuration(gateway):
+    refused = gateway("config", "check", GATEWAY_CONTROL__TLS_CERTIFICATE="absent.pem")
+    assert (refused.code, refused.err) == (2, "Error: control.tls_certificate: absent.pem: there is no such file\n")
+    refused = gateway("config", "check", GATEWAY_SERVER__TLS_KEY="key.pem")
+    assert refused.code == 2
+    assert "tls_key stands without tls_certificate" in refused.err

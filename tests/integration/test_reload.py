@@ -9,9 +9,10 @@ import aiohttp
 import pytest
 import trustme
 
-from gateway import Settings, open_gateway
+from gateway import HookDraft, IntegrationDraft, Settings, open_gateway
 from gateway.config import load_settings
 from gateway.errors import ConfigError
+from gateway.service.parts import ChainPart
 from gateway.service.reloading import Change, Reloader
 from gateway.service.serving import listening
 
@@ -234,3 +235,31 @@ async def test_reloads_are_taken_one_after_another():
     reloader.parts.append(Slow())
     await asyncio.gather(*(reloader.reload() for _ in range(5)))
     assert under_way == [0, 1]
+
+
+async def test_what_holds_for_chains_changes_for_the_next_query():
+    tables = plain(data_source={"url": "http://127.0.0.1:9"})
+    async with running(tables) as gateway:
+        tables["calls"] = {"budget_ms": 345, "max_depth": 5, "max_result_bytes": 678, "source": "/elsewhere"}
+        _, told = await gateway.reload()
+        assert told["applied"] == ["calls.budget_ms", "calls.max_result_bytes", "calls.max_depth", "calls.source"]
+        headers = {"authorization": f"Bearer {KEY}"}
+        query = {"query": {"type": "search"}}
+        async with gateway.client.post(f"{gateway.control}/v1/explain", json=query, headers=headers) as response:
+            explained = await response.json()
+        assert explained["budget_ms"] == 345
+
+
+async def test_a_hook_has_no_more_time_than_the_new_budget():
+    settings = Settings.model_validate({"store": {"url": "memory:"}, "calls": {"require_ownership": False}})
+    async with open_gateway(settings) as gateway:
+        made = await gateway.registry.register(IntegrationDraft("prices", "https://hooks.example.com"))
+        hook = await gateway.registry.create_hook(made.integration.id, HookDraft("h", "/h"))
+        await gateway.registry.enable(hook.id)
+        bound = gateway.registry.snapshot.get(hook.id)
+        assert gateway.protections.of(bound).limit == 1.0
+        new = Settings.model_validate({"calls": {"budget_ms": 250}})
+        change = await ChainPart(gateway).prepare(new, frozenset({"calls.budget_ms", "calls.timeout_ms"}))
+        assert change.applied == {"calls.budget_ms"}
+        await change.apply()
+        assert (gateway.chain.settings.budget, gateway.protections.of(bound).limit) == (0.25, 0.25)

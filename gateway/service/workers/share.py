@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, SecretStr
 
 from gateway.config import Address, Settings, UnixAddress
+from gateway.service.parts import CHAIN_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +49,8 @@ def with_reloaded(running: Settings, read: Settings) -> Settings:
         server = server.model_copy(update=as_it_was)
     journal = running.journal.model_copy(update={"debug_keys": read.journal.debug_keys})
     control = running.control.model_copy(update={"operator_keys": read.control.operator_keys})
-    return running.model_copy(update=taken | {"server": server, "journal": journal, "control": control})
+    calls = running.calls.model_copy(update={name: getattr(read.calls, name) for name in CHAIN_SETTINGS})
+    return running.model_copy(update=taken | {"server": server, "journal": journal, "control": control, "calls": calls})
 
 
 def document_of(settings: Settings) -> dict[str, Any]:
