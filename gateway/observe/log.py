@@ -120,17 +120,20 @@ def configure_logging(
 
 
 class LinesWritten(NamedTuple):
-    """Where `configure_logging` made the log go, and in which form."""
+    """Where `configure_logging` made the log go, in which form, and which fields are in each line."""
 
     stream: TextIO
     as_json: bool
+    always: Mapping[str, Any]
 
 
 def lines_written() -> LinesWritten | None:
     """Where the log goes, for what writes many lines by itself; `None` if it was not configured here."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, _Handler):
-            return LinesWritten(handler.stream, isinstance(handler.formatter, _JsonFormatter))
+            form = handler.formatter
+            if isinstance(form, _JsonFormatter | _TextFormatter):
+                return LinesWritten(handler.stream, isinstance(form, _JsonFormatter), form.always)
     return None
 
 
@@ -147,7 +150,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 class _JsonFormatter(logging.Formatter):
     def __init__(self, always: Mapping[str, Any]) -> None:
         super().__init__()
-        self._always = always
+        self.always = always
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -157,7 +160,7 @@ class _JsonFormatter(logging.Formatter):
         name, fields = _parts(record)
         line["event"] = name
         line["logger"] = record.name
-        for key, value in {**self._always, **fields}.items():
+        for key, value in {**self.always, **fields}.items():
             line[key if key not in line else f"{key}_"] = value
         trace = _trace(record)
         if trace:
@@ -168,7 +171,7 @@ class _JsonFormatter(logging.Formatter):
 class _TextFormatter(logging.Formatter):
     def __init__(self, always: Mapping[str, Any], *, colours: bool) -> None:
         super().__init__()
-        self._always = always
+        self.always = always
         self._colours = colours
 
     def format(self, record: logging.LogRecord) -> str:
@@ -176,7 +179,7 @@ class _TextFormatter(logging.Formatter):
         clock = _when(record).astimezone().strftime("%H:%M:%S.%f")[:-3]
         pairs = [
             self._in(_DIM, pair.partition("=")[0] + "=") + pair.partition("=")[2] if self._colours else pair
-            for pair in _pairs({**self._always, **fields})
+            for pair in _pairs({**self.always, **fields})
         ]
         level = self._in(_COLOURS.get(record.levelname, ""), f"{record.levelname.lower():<7}")
         line = " ".join([self._in(_DIM, clock), level, self._in(_BOLD, f"{name:<24}"), *pairs]).rstrip()
@@ -210,6 +213,8 @@ def _pairs(fields: Mapping[str, Any]) -> list[str]:
 
 def _text(value: Any) -> str:
     """One word, quoted if it would not be one: a value can neither begin a new line nor colour the terminal."""
+    if type(value) is int or type(value) is float:
+        return repr(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     if text and text.isprintable() and not any(c in text for c in ' "='):
         return text

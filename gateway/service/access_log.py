@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from time import time
-from typing import TYPE_CHECKING, Final, TextIO
+from time import gmtime, strftime, time
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from gateway.config import ServerSettings
     from gateway.model import Outcome
+    from gateway.observe.log import LinesWritten
     from gateway.service.front import Access, Exchange, Handler
 
 __all__ = ["AccessLog", "access_log", "noting"]
@@ -33,13 +34,8 @@ _log = get_logger(_LOGGER)
 
 
 def access_log(settings: ServerSettings) -> AccessLog | None:
-    """The access log that the settings want, on the stream of the log; `None` without one."""
-    if not settings.access_log:
-        return None
-    written = lines_written()
-    if written is None:  # embedded: the lines go where the program's log goes
-        return AccessLog(None, as_json=False, query=settings.access_log_query)
-    return AccessLog(written.stream, as_json=written.as_json, query=settings.access_log_query)
+    """The access log that the settings want; `None` without one."""
+    return AccessLog(query=settings.access_log_query) if settings.access_log else None
 
 
 def noting(handler: Handler) -> Handler:
@@ -55,50 +51,64 @@ def noting(handler: Handler) -> Handler:
 
 
 class AccessLog:
-    """Writes lines to `stream`, as JSON or as text; without a stream, to the logger `gateway.access`.
+    """Writes lines where the log goes, as it is then. Where it was not configured: to the logger `gateway.access`.
 
-    `query`: whether a line has the query string, too; without it, `?…` says that there was one.
+    `query`: whether a line has the query string, too; without it, `?…` says that there was one. `written` says where
+    the log goes; `now` gives seconds since 1970.
     """
 
-    def __init__(self, stream: TextIO | None, *, as_json: bool, query: bool, now: Callable[[], float] = time) -> None:
-        self._stream = stream
-        self._as_json = as_json
+    def __init__(
+        self,
+        *,
+        query: bool,
+        written: Callable[[], LinesWritten | None] = lines_written,
+        now: Callable[[], float] = time,
+    ) -> None:
         self._query = query
+        self._written = written
         self._now = now
         self._lines: list[str] = []
+        self._to: LinesWritten | None = None
+        self._second = (-1, "")
 
     def write(self, access: Access) -> None:
         """Add the line of one request."""
-        fields = self._fields(access)
-        if self._stream is None:
-            _log.info("request.answered", **fields)
-            return
-        at = datetime.fromtimestamp(self._now(), UTC)
         if not self._lines:
+            self._to = self._written()
+            if self._to is None:  # embedded: the lines go where the program's log goes
+                _log.info("request.answered", **self._of(access, {}))
+                return
             asyncio.get_running_loop().call_soon(self._flush)
-        if self._as_json:
-            head = {
-                "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        assert self._to is not None  # as long as there are lines to be written
+        now = self._now()
+        if self._to.as_json:
+            second = int(now)
+            if second != self._second[0]:
+                self._second = (second, strftime("%Y-%m-%dT%H:%M:%S", gmtime(second)))
+            fields: dict[str, Any] = {
+                "time": f"{self._second[1]}.{int((now - second) * 1000):03d}Z",
                 "level": "info",
                 "event": _EVENT,
                 "logger": _LOGGER,
+                **self._to.always,
             }
-            self._lines.append(orjson.dumps(head | fields).decode() + "\n")
+            self._lines.append(orjson.dumps(self._of(access, fields)).decode())
         else:
-            self._lines.append(line_of(at, _EVENT, fields) + "\n")
+            fields = self._of(access, {**self._to.always})
+            self._lines.append(line_of(datetime.fromtimestamp(now, UTC), _EVENT, fields))
 
-    def _fields(self, access: Access) -> dict[str, object]:
-        path, mark, _ = access.target.partition("?")
-        target = access.target if self._query else path + ("?…" if mark else "")
-        notes = access.notes
-        fields: dict[str, object] = {
-            "method": access.method,
-            "target": target if len(target) <= _LONGEST else target[: _LONGEST - 1] + "…",
-            "status": access.status,
-            "bytes_in": access.bytes_in,
-            "bytes_out": access.bytes_out,
-            "ms": round(access.seconds * 1000, 2),
-        }
+    def _of(self, access: Access, fields: dict[str, Any]) -> dict[str, Any]:
+        """`fields`, and those of the request."""
+        method, target, status, bytes_in, bytes_out, seconds, client, _, scheme, complete, notes = access
+        if not self._query:
+            path, mark, _ = target.partition("?")
+            target = f"{path}?…" if mark else target
+        fields["method"] = method
+        fields["target"] = target if len(target) <= _LONGEST else target[: _LONGEST - 1] + "…"
+        fields["status"] = status
+        fields["bytes_in"] = bytes_in
+        fields["bytes_out"] = bytes_out
+        fields["ms"] = round(seconds * 1000, 2)
         upstream = notes.get("upstream_ms")
         if isinstance(upstream, float):
             fields["upstream_ms"] = round(upstream, 2)
@@ -108,19 +118,19 @@ class AccessLog:
         trace = notes.get("trace")
         if trace is not None:
             fields["trace"] = trace
-        fields["client"] = access.client or "unix"
-        if access.scheme != "http":
-            fields["scheme"] = access.scheme
-        if not access.complete:
+        fields["client"] = client or "unix"
+        if scheme != "http":
+            fields["scheme"] = scheme
+        if not complete:
             fields["complete"] = False
         return fields
 
     def _flush(self) -> None:
         lines, self._lines = self._lines, []
-        stream = self._stream
-        assert stream is not None
+        assert self._to is not None  # else there were no lines
+        stream = self._to.stream
         try:
-            stream.write("".join(lines))
+            stream.write("\n".join(lines) + "\n")
             stream.flush()
         except (OSError, ValueError):  # whoever read the log has gone: queries go on
             return
@@ -129,6 +139,9 @@ class AccessLog:
 def _short(outcomes: tuple[Outcome, ...]) -> str:
     """`price-fx:applied,geo:failed:timeout`."""
     text = ",".join(
-        f"{each.hook}:{each.status}" + (f":{each.reason}" if each.reason is not None else "") for each in outcomes
+        [
+            f"{each.hook}:{each.status}:{each.reason}" if each.reason else f"{each.hook}:{each.status}"
+            for each in outcomes
+        ]
     )
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

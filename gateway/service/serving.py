@@ -103,7 +103,7 @@ async def serve(
             queries = await stack.enter_async_context(
                 serving_queries(gateway, where.queries.sockets, readiness=readiness, reloader=reloader)
             )
-        stack.enter_context(on_signals(ending, _reloading(reloader)))
+        stack.enter_context(on_signals(ending, _reloading(reloader, ending)))
         await stack.enter_async_context(manager.watched())
         announce(Listening(where.control.url, where.gateway_url, new_key, key_file))
         manager.ready("Serving")
@@ -126,8 +126,8 @@ def _reloader(settings: Settings, program: Program, manager: ServiceManager) -> 
     return reloader
 
 
-def _reloading(reloader: Reloader | None) -> Callable[[], None] | None:
-    """What SIGHUP does; how it went is in the log."""
+def _reloading(reloader: Reloader | None, ending: Ending) -> Callable[[], None] | None:
+    """What SIGHUP does; how it went is in the log. Whoever is about to end takes no new configuration."""
     if reloader is None:
         return None
     under_way: set[asyncio.Task[None]] = set()
@@ -139,6 +139,8 @@ def _reloading(reloader: Reloader | None) -> Callable[[], None] | None:
             return  # told by the reloader
 
     def begin() -> None:
+        if ending.asked.is_set():
+            return
         task = asyncio.create_task(reload(), name="reload")
         under_way.add(task)
         task.add_done_callback(under_way.discard)
