@@ -191,6 +191,8 @@ class Origin:
         self.asked.append((request.method, request.path_qs, request.headers, await request.read()))
         kind = {"/picture": "image/png", "/typed": request.query.get("as", "text/plain")}
         headers = {"etag": self.tag, "accept-ranges": "bytes", **self.headers}
+        if request.path == "/no-head" and request.method == "HEAD":
+            return web.Response(status=405, text="GET only")
         if request.path == "/status":
             return web.Response(status=int(request.query["s"]), body=self.body, content_type="application/json")
         if request.path == "/plain":

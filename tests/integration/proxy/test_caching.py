@@ -90,6 +90,14 @@ async def test_no_part_and_no_confirmation_of_the_unchanged_result_is_passed_for
     assert not conditions.keys() & {name.lower() for name in asked}
 
 
+async def test_an_upstream_that_does_not_know_head_is_asked_for_the_whole(origin, serve):
+    served = await serve(origin.url)
+    await served.hook("/replace")
+    status, _, body = await served.ask("/no-head", **with_condition('"v1"'))
+    assert (status, body) == (200, b'{"replaced":true}')
+    assert [method for method, *_ in origin.asked] == ["GET", "HEAD", "GET"]
+
+
 @pytest.mark.parametrize(
     ("conditions", "expected"),
     [
