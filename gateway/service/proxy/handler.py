@@ -257,7 +257,7 @@ class Proxy:
     async def _to_websocket(self, exchange: Exchange, taken: Taken) -> bool:
         """Whether this answered the request. If not, the upstream stays with HTTP and has a result for it."""
         more: Headers = [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
-        answer = await self._send(exchange, taken.route, None, more=more)
+        answer = await self._send(exchange, taken.route, None, whole=True, more=more)  # no part of a result instead
         try:
             headers = self._responses.untouched(answer.head.headers, taken.vary)
             if answer.head.status == 101:

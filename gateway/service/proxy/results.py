@@ -11,7 +11,7 @@ from gateway.observe.log import get_logger
 from gateway.pipeline import provenance
 from gateway.pipeline.debug import HEADER
 from gateway.pipeline.http_answer import failure
-from gateway.service.messages import value_of
+from gateway.service.messages import value_of, values_of
 from gateway.service.proxy.heads import DEBUG, TAGS
 from gateway.service.proxy.inner import taken_out
 from gateway.service.proxy.passing import pass_on
@@ -122,13 +122,13 @@ class ResultDoor:
         headers += _encoded(provenance.headers(told))
         status = head.status
         if status == 200 and exchange.head.method == "GET":
-            condition = value_of(exchange.head.headers, b"if-none-match") if marks & TAGS else None
+            condition = values_of(exchange.head.headers, b"if-none-match") if marks & TAGS else b""
             # Only what caches may ask about again needs a tag: what had one, or a date, from the upstream.
             if is_ours(condition) or _can_be_asked_about(head.headers):
                 kind = value_of(headers, b"content-type") or b""
                 tag = entity_tag(body, kind, value_of(headers, b"content-encoding") or b"")
                 headers.append((b"etag", tag))
-                if condition is not None and is_met_by(condition, tag):
+                if condition and is_met_by(condition, tag):
                     status = 304
                     headers = [field for field in headers if field[0] not in _NOT_IN_304]
         exchange.answer(status, headers, body)

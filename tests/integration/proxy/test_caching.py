@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 
 import pytest
+from multidict import CIMultiDict
 
 from gateway import FailurePolicy
 
@@ -27,6 +28,8 @@ async def test_what_a_client_got_with_hooks_is_not_confirmed_without_them_nor_th
     status, again, body = await served.ask("/q", **with_condition(f'"v1", {hooked["etag"]}'))
     assert (status, body) == (304, b""), "the gateway confirms its own"
     assert again["etag"] == hooked["etag"]
+    twice = CIMultiDict([("if-none-match", '"v0"'), ("if-none-match", hooked["etag"])])
+    assert (await served.ask("/q", headers=twice))[0] == 304
     assert "gateway-hooks" in again
     assert "content-type" not in again
 

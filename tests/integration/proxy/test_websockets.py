@@ -116,6 +116,17 @@ async def test_a_refused_upgrade_is_an_ordinary_answer(chat, serve):
     assert (status, body) == (403, b'{"why": "not today"}')
 
 
+@pytest.mark.parametrize("more", [{}, {"range": "bytes=0-1"}, {"if-none-match": '"v1"'}])
+async def test_hooks_are_not_got_round_by_asking_for_an_upgrade_that_the_upstream_does_not_make(origin, serve, more):
+    served = await serve(origin.url)
+    await served.hook("/replace")
+    headers = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13", **more}
+    status, told, body = await served.ask("/q", headers=headers)
+    assert (status, body) == (200, b'{"replaced":true}')
+    assert "gateway-hooks" in told
+    assert origin.asked[0][2]["upgrade"] == "websocket"
+
+
 @pytest.mark.parametrize("side", ["client", "upstream"])
 async def test_a_side_that_breaks_off_takes_the_other_one_along(api, serve, side):
     served = await serve(api.url)
