@@ -38,6 +38,7 @@ _ALL_HOPS: Final = (
 _TOKENS_OF_OUR_OWN: Final = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings", b""})
 _UNDOABLE: Final = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
 _MOST_REMEMBERED: Final = 1024
+_LONGEST_REMEMBERED: Final = 64  # bytes
 
 _OF_REQUESTS: Final = {
     **dict.fromkeys((*_ALL_HOPS, b"host", b"forwarded", b"x-real-ip"), _HOP),
@@ -80,9 +81,10 @@ class Kinds(dict[bytes, int]):
         kind = self._table.get(plain, 0)
         if self._family is not None and plain.startswith(self._family):
             kind = _HOP
-        if len(self) >= _MOST_REMEMBERED:
-            self.clear()
-        self[name] = kind
+        if len(name) <= _LONGEST_REMEMBERED:
+            if len(self) >= _MOST_REMEMBERED:
+                self.clear()
+            self[name] = kind
         return kind
 
 

@@ -43,6 +43,15 @@ def test_what_concerns_one_hop_or_would_forge_the_origin_stays(line):
     assert onward(f"x-a: 1\n{line}\nx-b: 2") == [(b"x-a", b"1"), (b"x-b", b"2")]
 
 
+def test_what_is_remembered_of_names_is_bounded():
+    rules = RequestRules(NAME)
+    for number in range(3_000):
+        rules.marks([(b"x-%d" % number, b""), (b"x" * 100 + b"%d" % number, b"")])
+    assert len(rules._kinds) <= 1_024
+    assert max(map(len, rules._kinds)) <= 64
+    assert rules.marks([(b"via", b"")]), "what it knows, it still knows"
+
+
 def test_what_is_for_the_upstream_goes_on_in_its_order():
     kept = """
         cookie: a=1
