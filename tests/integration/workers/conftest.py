@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,8 @@ class Whole:
         self.server = server
         self._log = log
         self._session = session
+        self.command: Sequence[str] = ()
+        self.environment: dict[str, str] = {}
         self.control_url = ""
         self.url = ""
         self._made = 0
@@ -51,7 +53,7 @@ class Whole:
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """The lines of the log with this event."""
-        lines = [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith('{"time"')]
         return [line for line in lines if line["event"] == event]
 
     async def api(self, method: str, path: str, body: Any = None) -> Any:
@@ -154,29 +156,25 @@ async def running(directory: Path, *options: str, **variables: str) -> AsyncIter
             "GATEWAY_STORE__URL": "memory:",
         }
         log = directory / "gateway.log"
+        command = [sys.executable, "-m", "gateway", "serve", "--json", "--workers", str(WORKERS)]
+        command += ["--upstream", server.url]
+        environment = {**kept, **set_here, **variables}
         with log.open("wb") as stderr:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "gateway",
-                "serve",
-                "--json",
-                "--workers",
-                str(WORKERS),
-                "--upstream",
-                server.url,
+                *command,
                 "--listen",
                 "127.0.0.1:0",
                 "--control",
                 "127.0.0.1:0",
                 *options,
                 cwd=directory,
-                env={**kept, **set_here, **variables},
+                env=environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
             )
         whole = Whole(process, log, server, session)
+        whole.command, whole.environment = command, environment
         try:
             assert process.stdout is not None
             async with asyncio.timeout(PATIENCE):

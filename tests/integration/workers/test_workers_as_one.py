@@ -40,17 +40,14 @@ async def test_disabling_with_drain_waits_for_the_calls_of_all_workers(whole: Wh
     asking = [asyncio.ensure_future(whole.query()) for _ in range(24)]
     await whole.until(lambda: len(calls) == 24)
     disabling = asyncio.ensure_future(whole.switch(hook, "disable", drain=True))
-    await whole.until(lambda: not_hooked(whole))
+    await whole.until(lambda: [each for each in whole.logged("hook.disabled") if each["id"] == hook])
+    assert {None} == set(await whole.queries(8))
     assert not disabling.done()
     released.set()
     await disabling
     assert len(calls) == 24
     answers = await asyncio.gather(*asking)
     assert all("unchanged" in each.headers["gateway-hooks"] for each in answers)
-
-
-async def not_hooked(whole: Whole) -> bool:
-    return set(await whole.queries(8)) == {None}
 
 
 async def test_the_journal_shows_the_calls_of_all_workers_the_latest_first(whole: Whole) -> None:
