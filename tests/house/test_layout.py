@@ -106,3 +106,10 @@ def test_test_files_have_unique_names_and_no_packages():
     names = [path.name for path in sorted((ROOT / "tests").rglob("*.py")) if path.name != "conftest.py"]
     assert "__init__.py" not in names
     assert len(names) == len(set(names))
+
+
+def test_every_folder_of_tests_but_this_one_is_run_by_default():
+    folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert {f"tests/{name}" for name in folders - {"house"}} == set(
+        PROJECT["tool"]["pytest"]["ini_options"]["testpaths"]
+    )
