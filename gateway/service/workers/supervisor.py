@@ -199,6 +199,8 @@ async def supervising(
     supervisor = Supervisor(crew, sockets)
     gateway.registry.lead(crew)
     tasks = [asyncio.ensure_future(each) for each in (supervisor.run(), crew.refreshing())]
+    for task in tasks:
+        task.add_done_callback(_tell_defect)
     try:
         yield supervisor
     finally:
@@ -207,3 +209,9 @@ async def supervising(
             task.cancel()
         await asyncio.wait(tasks)
         await crew.refresh()
+
+
+def _tell_defect(task: asyncio.Task[None]) -> None:
+    """Log what should not happen: that the supervisor itself came to an end."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("workers.not_supervised", exc_info=(type(error), error, error.__traceback__))

@@ -23,7 +23,6 @@ from gateway.pipeline.listening import ListenMode
 from gateway.pipeline.trial import MAX_SHOWN_BYTES
 from gateway.registry.following import FollowingRegistry
 from gateway.runtime_data_path import address_guard, data_path, registry_rules
-from gateway.service.models.why import TraceView
 from gateway.service.parts import DebugKeysPart, LogPart
 from gateway.service.queries import serving_queries
 from gateway.service.readiness import Readiness
@@ -247,6 +246,9 @@ class Worker:
         trace = path.traces.get(trace_id)
         if trace is None:
             return None
+        # The models of the control API take as long to load as a tenth of a worker's start, and are rarely needed here.
+        from gateway.service.models.why import TraceView
+
         calls = await asyncio.to_thread(trace.calls, steps.redaction, MAX_SHOWN_BYTES)
         return TraceView.of(trace, calls, steps.chain, steps.redaction).model_dump_json().encode()
 
