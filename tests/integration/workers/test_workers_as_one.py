@@ -11,7 +11,7 @@ from gateway.testing.hook_server import Reply
 
 if TYPE_CHECKING:
     from gateway.testing.hook_server import Request
-    from tests.integration.workers.conftest import Whole
+    from tests.integration.workers.conftest import Starting, Whole
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -180,3 +180,35 @@ async def test_every_line_of_a_workers_log_says_which_one_it_is(whole: Whole) ->
         (each["worker"], each["worker_pid"]) for each in whole.logged("worker.ready")
     }
     assert {each["pid"] for each in lines} == set(whole.pids)
+
+
+async def test_bodies_that_are_kept_come_from_whichever_worker_made_the_call(starting: Starting) -> None:
+    async with starting(GATEWAY_JOURNAL__BODIES="true") as whole:
+        whole.server.on("/adds", adds)
+        hook = await whole.hook("/adds")
+        await whole.switch(hook, "enable")
+        await whole.queries(16)
+        shown = (await whole.api("GET", f"/v1/hooks/{hook}/outcomes?limit=100"))["items"]
+        assert len(shown) == 16
+        for each in shown:
+            assert each["reply"]["body"] == '{"rows": []}'
+            assert each["diff"]["patch"]
+
+
+async def adds(_request: Request) -> Reply:
+    return Reply.json(b'{"rows": []}')
+
+
+async def test_a_canary_that_leaves_its_bounds_in_one_worker_steps_back_in_all(starting: Starting) -> None:
+    async with starting() as whole:
+        bounds = {"failure_percent": 10, "min_calls": 5}
+        fields = {"mode": "canary", "percent": 100, "bounds": bounds}
+        hook = await whole.hook("/status/500", envelope={"modes": ["canary", "shadow"]}, **fields)
+        await whole.switch(hook, "enable")
+
+        async def stepped_back() -> bool:
+            await whole.queries(4)
+            return bool((await whole.api("GET", f"/v1/hooks/{hook}"))["mode"] == "shadow")
+
+        await whole.until(stepped_back)
+        assert all("shadowed" in str(each) for each in await whole.queries(8))
