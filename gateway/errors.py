@@ -304,6 +304,7 @@ class UpstreamFailed(GatewayError):
         self, detail: str | None = None, *, timed_out: bool = False, reason: str = "", retry_after: float | None = None
     ) -> None:
         super().__init__(detail)
+        self.place = ""  # of the upstream, where known: for the log, not for clients
         self.reason = reason or ("timeout" if timed_out else "failed")  # the others: see gateway.service.upstream
         self.retry_after = retry_after  # seconds
         self.status = 504 if timed_out else 503 if reason == "busy" else 502
@@ -312,8 +313,7 @@ class UpstreamFailed(GatewayError):
 class QueryRejected(GatewayError):
     """A hook that may do so rejected the query. (HTTP 422)
 
-    `problem` is the hook's problem document (RFC 9457); `outcomes` are those of the query up to this hook. `trace_id`
-    names the trace of a query that is traced.
+    `problem` is the hook's problem document (RFC 9457), `outcomes` are those up to this hook, `trace_id` names a trace.
     """
 
     def __init__(

@@ -141,7 +141,9 @@ class Proxy:
             refuse(exchange, 400, e.detail)
         except UpstreamFailed as e:
             self._failed(e.reason)
-            log.warning("upstream.failed", path=head.path, status=e.status, reason=e.reason, detail=e.detail)
+            log.warning(
+                "upstream.failed", upstream=e.place, path=head.path, status=e.status, reason=e.reason, detail=e.detail
+            )
             if exchange.begun:
                 exchange.abort()  # the head is out: only a connection that breaks can tell that this is not all
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from typing import TYPE_CHECKING, Final, cast
@@ -73,7 +74,7 @@ class Connector:
             found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise UpstreamFailed(
-                f"The host {origin.host!r} of the query API behind the gateway cannot be found: {_words(error)}.",
+                f"The host of the query API behind the gateway cannot be found: {_words(error)}.",
                 reason="dns",
             ) from None
         try:
@@ -108,9 +109,7 @@ class Connector:
         # In two steps, because a handshake can only be broken off at once through the raw transport.
         raw = await self._adopt(sock, _Still())
         if raw.is_closing():  # uvloop would let the handshake wait for ever
-            raise _insecure(
-                f"The query API behind the gateway ({host}) closed the connection before the TLS handshake."
-            )
+            raise _insecure("The query API behind the gateway closed the connection before the TLS handshake.")
         try:
             secured = await asyncio.get_running_loop().start_tls(
                 raw, protocol, self._context, server_hostname=host, ssl_shutdown_timeout=_SHUTDOWN_SECONDS
@@ -118,27 +117,25 @@ class Connector:
         except ssl.SSLCertVerificationError as error:
             raw.abort()
             raise _insecure(
-                f"The certificate of the query API behind the gateway ({host}) is not accepted: "
+                f"The certificate of the query API behind the gateway is not accepted: "
                 f"{error.verify_message}. If an authority of your own has issued it, name that in upstreams.ca_file."
             ) from None
         except OSError as error:  # ssl.SSLError is one
             raw.abort()
             raise _insecure(
-                f"The TLS handshake with the query API behind the gateway ({host}) failed: {_words(error)}."
+                f"The TLS handshake with the query API behind the gateway failed: {_words(error)}."
             ) from None
         except BaseException:
             raw.abort()
             raise
         if secured is None:
             raw.abort()
-            raise _insecure(
-                f"The query API behind the gateway ({host}) closed the connection during the TLS handshake."
-            )
+            raise _insecure("The query API behind the gateway closed the connection during the TLS handshake.")
         protocol.connection_made(secured)
 
     def _refused(self, error: Exception) -> UpstreamFailed:
         return UpstreamFailed(
-            f"No connection to the query API behind the gateway at {self._origin.place}: {_words(error)}.",
+            f"No connection to the query API behind the gateway: {_words(error)}.",
             reason="refused",
         )
 
@@ -157,6 +154,8 @@ def _insecure(detail: str) -> UpstreamFailed:
 def _words(error: Exception) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno)  # asyncio's own words name the address
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return type(error).__name__

@@ -111,6 +111,7 @@ class Upstream:
                     raise
             except UpstreamFailed as error:
                 if not retries or began or error.reason != "broke_off":
+                    error.place = str(server.origin)
                     server.failures[error.reason] += 1
                     raise
             else:

@@ -66,7 +66,7 @@ async def test_an_answer_until_the_end_of_the_connection_over_tls(serve, client,
 async def test_the_system_s_authorities_do_not_know_an_own_one(serve, client, authority):
     server = await serve(OK, ssl=serving(authority, "localhost"))
     upstreams = await client()
-    with pytest.raises(UpstreamFailed, match=r"certificate of .*\(localhost\) is not accepted: .*ca_file") as caught:
+    with pytest.raises(UpstreamFailed, match=r"certificate of .* is not accepted: .*ca_file") as caught:
         await ask(upstreams.at(server.url))
     assert (caught.value.reason, caught.value.status, upstreams.status()[0].open) == ("tls", 502, 0)
 
