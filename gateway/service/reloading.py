@@ -129,5 +129,5 @@ class Reloader:
             changed,
             applied,
             tuple(key for key in changed if key not in taken),
-            tuple(name for change in changes for name in change.renewed),
+            tuple(dict.fromkeys(name for change in changes for name in change.renewed)),
         )

@@ -94,7 +94,7 @@ def events(process, *wanted):
     """Read the log, up to a line with the last of the wanted events."""
     for name in wanted:
         while line := process.stderr.readline():
-            if f'"event": "{name}"' in line:
+            if line.startswith("{") and json.loads(line)["event"] == name:
                 break
         else:
             pytest.fail(f"it ended before {name}")
@@ -119,8 +119,13 @@ def served(gateway, api, toml="", **variables):
     yield process, told, file
 
 
-def test_what_is_in_flight_is_finished_while_readyz_says_that_nothing_new_is_wanted(gateway, api):
-    with served(gateway, api, "[server]\nready_delay_seconds = 60\ndrain_seconds = 60\n") as (process, told, _):
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_is_in_flight_is_finished_while_readyz_says_that_nothing_new_is_wanted(gateway, api, workers):
+    with served(gateway, api, "[server]\nready_delay_seconds = 60\ndrain_seconds = 60\n", GATEWAY_WORKERS=workers) as (
+        process,
+        told,
+        _,
+    ):
         assert ask(told["control_url"], "/readyz")[0] == 200
         slow = Asking(told["gateway_url"], "/slow")
         assert api.asked.wait(60)
@@ -141,8 +146,9 @@ def test_what_is_in_flight_is_finished_while_readyz_says_that_nothing_new_is_wan
         assert ended(process)[0] == 0
 
 
-def test_what_takes_longer_than_it_may_is_broken_off_and_counted(gateway, api):
-    with served(gateway, api, "[server]\ndrain_seconds = 0\n") as (process, told, _):
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_takes_longer_than_it_may_is_broken_off_and_counted(gateway, api, workers):
+    with served(gateway, api, "[server]\ndrain_seconds = 0\n", GATEWAY_WORKERS=workers) as (process, told, _):
         slow = Asking(told["gateway_url"], "/slow")
         assert api.asked.wait(60)
         process.send_signal(signal.SIGTERM)
@@ -152,8 +158,9 @@ def test_what_takes_longer_than_it_may_is_broken_off_and_counted(gateway, api):
         assert ended(process)[0] == 0
 
 
-def test_a_second_signal_ends_it_at_once(gateway, api):
-    with served(gateway, api, "[server]\ndrain_seconds = 3600\n") as (process, told, _):
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_signal_ends_it_at_once(gateway, api, workers):
+    with served(gateway, api, "[server]\ndrain_seconds = 3600\n", GATEWAY_WORKERS=workers) as (process, told, _):
         slow = Asking(told["gateway_url"], "/slow")
         assert api.asked.wait(60)
         process.send_signal(signal.SIGTERM)
@@ -190,7 +197,8 @@ def test_it_reads_its_configuration_again_on_sighup_and_by_command(gateway, api)
         assert "secret" not in err
 
 
-def test_tls_on_both_addresses_and_a_new_certificate_on_sighup(gateway, api):
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_tls_on_both_addresses_and_a_new_certificate_on_sighup(gateway, api, workers):
     def put():
         made = AUTHORITY.issue_cert("127.0.0.1")
         (gateway.directory / "both.pem").write_bytes(made.private_key_and_cert_chain_pem.bytes())
@@ -207,18 +215,21 @@ def test_tls_on_both_addresses_and_a_new_certificate_on_sighup(gateway, api):
     AUTHORITY.configure_trust(context)
     put()
     toml = '[server]\ntls_certificate = "both.pem"\n[control]\ntls_certificate = "both.pem"\n'
-    with served(gateway, api, toml) as (process, told, _):
+    with served(gateway, api, toml, GATEWAY_WORKERS=workers) as (process, told, _):
         assert ask(told["gateway_url"], "/a", context=context) == (200, {"rows": 1})
         _, ready = ask(told["control_url"], "/readyz", context=context)
         assert [(each["of"], each["expired"]) for each in ready["certificates"]] == [
             ("control", False),
             ("server", False),
         ]
-        assert [each["state"] for each in ready["upstreams"]] == ["up"]
+        assert {each["state"] for each in ready["upstreams"]} <= {
+            "up",
+            "unknown",
+        }  # workers tell of theirs once a second
         before = serial(told["gateway_url"])
         put()
         process.send_signal(signal.SIGHUP)
-        assert events(process, "config.reloaded")["renewed"] == ["both.pem", "both.pem"]
+        assert events(process, "config.reloaded")["renewed"] == ["both.pem"]
         assert serial(told["gateway_url"]) == serial(told["control_url"]) != before
         process.send_signal(signal.SIGTERM)
         assert ended(process)[0] == 0
@@ -233,8 +244,9 @@ def test_a_certificate_that_cannot_be_used_is_a_sentence_and_exit_code_2(gateway
     assert (refused.code, said) == (2, ["Error: server.tls_certificate: absent.pem: there is no such file"])
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_systemd_hands_over_sockets_and_is_told_how_it_goes_and_the_command_line_finds_a_unix_socket(
-    gateway, api, until
+    gateway, api, until, workers
 ):
     control = gateway.directory / "control.sock"
     url = f"http+unix://{control}"
@@ -250,7 +262,7 @@ def test_systemd_hands_over_sockets_and_is_told_how_it_goes_and_the_command_line
         process = gateway.handed(
             [queries, controls], "serve", "--json", "--upstream", api.url, LISTEN_FDNAMES="gateway:control",
             NOTIFY_SOCKET=str(gateway.directory / "notify"), WATCHDOG_USEC="60000000", GATEWAY_STORE__URL="memory:",
-            GATEWAY_CONTROL__OPERATOR_KEYS=KEY,
+            GATEWAY_CONTROL__OPERATOR_KEYS=KEY, GATEWAY_WORKERS=workers,
         )  # fmt: skip
 
         def told(first):
@@ -282,3 +294,59 @@ def test_without_anybody_at_the_unix_socket_the_command_line_says_so(gateway):
     refused = gateway("hooks", "list", "--url", f"http+unix://{gateway.directory}/nobody.sock", "--key", KEY)
     assert refused.code == 3
     assert "nobody.sock could not be reached (No such file or directory)" in refused.err
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ten_reloads_under_load_lose_no_request_and_close_no_connection(gateway, api, workers):
+    """The manager is told of each, and of a start that is over once every worker answers."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, Api() as other:
+        manager.bind(str(gateway.directory / "notify"))
+        manager.settimeout(60)
+        serving = threading.Thread(target=other.serve_forever)
+        serving.start()
+        toml = f"workers = {workers}\n"
+        with served(gateway, api, toml, NOTIFY_SOCKET=str(gateway.directory / "notify")) as (process, told, file):
+            assert manager.recv(4096).startswith(b"READY=1")
+            over = threading.Event()
+            host = told["gateway_url"].removeprefix("http://")
+            statuses: list[object] = []
+
+            def keep_asking():
+                connection = http.client.HTTPConnection(host, timeout=60)
+                connection.connect()
+                same = connection.sock
+                try:
+                    while not over.is_set():
+                        connection.request("GET", "/query")
+                        answer = connection.getresponse()
+                        answer.read()
+                        statuses.append(answer.status if connection.sock is same else "closed")
+                except (OSError, http.client.HTTPException) as e:
+                    statuses.append(type(e))
+                finally:
+                    connection.close()
+
+            clients = [threading.Thread(target=keep_asking) for _ in range(6)]
+            slow = Asking(told["gateway_url"], "/slow")
+            assert api.asked.wait(60)
+            for each in clients:
+                each.start()
+            text = file.read_text()
+            for number in range(10):
+                upstream = (other, api)[number % 2].url
+                file.write_text(f"{text.replace(api.url, upstream)}[server]\nidle_timeout_seconds = {60 + number}\n")
+                process.send_signal(signal.SIGHUP)
+                assert events(process, "config.reloaded")["needs_restart"] == []
+                assert manager.recv(4096).startswith(b"RELOADING=1")
+                assert manager.recv(4096).startswith(b"READY=1")
+            over.set()
+            for each in clients:
+                each.join(60)
+            assert set(statuses) == {200}
+            api.go_on.set()
+            slow.join(60)
+            assert slow.got == (200, {"rows": 1})  # it began before the first of them
+            process.send_signal(signal.SIGTERM)
+            assert ended(process)[0] == 0
+        other.shutdown()
+        serving.join()
