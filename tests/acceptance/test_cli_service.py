@@ -91,13 +91,17 @@ class Asking(threading.Thread):
 
 
 def events(process, *wanted):
-    """Read the log, up to a line with the last of the wanted events."""
-    for name in wanted:
-        while line := process.stderr.readline():
-            if line.startswith("{") and json.loads(line)["event"] == name:
-                break
-        else:
-            pytest.fail(f"it ended before {name}")
+    """Read the log, up to a line with the last of the wanted events, and return that."""
+    patience = threading.Timer(120, process.kill)
+    patience.start()
+    try:
+        for name in wanted:
+            line = process.stderr.readline()
+            while line and not (line.startswith("{") and json.loads(line)["event"] == name):
+                line = process.stderr.readline()
+            assert line, f"it ended before {name}"
+    finally:
+        patience.cancel()
     return json.loads(line)
 
 
