@@ -24,6 +24,10 @@ _log = get_logger("serve")
 class Drained(Protocol):
     """What can finish what is in flight."""
 
+    def end_connections(self) -> None:
+        """Take what comes, and let each answer be the last one on its connection."""
+        ...
+
     async def drain(self, seconds: float) -> int:
         """Take nothing new, finish within `seconds`; how many requests were broken off."""
         ...
@@ -77,9 +81,14 @@ def on_signals(ending: Ending, reload: Callable[[], None] | None = None) -> Iter
 async def drain(served: Drained, ending: Ending, *, ready_delay: float, seconds: float) -> int:
     """End `served`: go on for `ready_delay` seconds, then finish what is in flight within `seconds`.
 
+    Clients are told in answers given during the delay that their connections end: so few are left that would close in
+    the moment in which a client sends something.
+
     If someone insists, both are cut short. Returns how many requests were broken off.
     """
     _log.info("serve.draining", ready_delay_seconds=ready_delay, drain_seconds=seconds)
+    if ready_delay > 0:
+        served.end_connections()
     go_on = await ending.within(ready_delay)
     draining = asyncio.create_task(served.drain(seconds if go_on else 0))
     insisted = asyncio.create_task(ending.at_once.wait())

@@ -75,6 +75,10 @@ class Queries:
         """Take no further connections; those that are open live on. Idempotent."""
         await self._front.stop_accepting()
 
+    def end_connections(self) -> None:
+        """From now on, each answer is the last one on its connection. New connections are still taken."""
+        self._front.end_connections()
+
     async def drain(self, seconds: float) -> int:
         """Answer what is in flight, for at most `seconds`; returns how many requests were broken off."""
         return await self._front.drain(seconds)

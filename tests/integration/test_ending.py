@@ -24,6 +24,10 @@ class Served:
         self.asked: list[float] = []
         self.ended = asyncio.Event()
         self.begun = asyncio.Event()
+        self.parting = False
+
+    def end_connections(self):
+        self.parting = True
 
     async def drain(self, seconds):
         self.asked.append(seconds)
@@ -41,7 +45,7 @@ async def test_what_is_in_flight_is_waited_for():
     assert not draining.done()
     served.ended.set()
     assert await draining == 0
-    assert served.asked == [20]
+    assert (served.asked, served.parting) == ([20], False)
 
 
 async def test_who_insists_ends_the_wait_at_once(monkeypatch):
@@ -61,7 +65,7 @@ async def test_who_insists_ends_the_time_that_load_balancers_are_given_too(monke
     ending.ask()
     draining = asyncio.create_task(drain(served, ending, ready_delay=3600, seconds=20))
     await asyncio.sleep(0)
-    assert served.asked == []
+    assert (served.asked, served.parting) == ([], True), "clients are told to part while there is time"
     ending.ask()
     assert await draining == 3
     assert served.asked == [0]

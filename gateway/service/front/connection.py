@@ -61,7 +61,7 @@ class Connection(Outgoing):
     @property
     def is_draining(self) -> bool:
         """Whether the answers now given are the last ones on their connections."""
-        return self._front.is_draining
+        return self._front.ends_connections
 
     # ------------------------------------------------------------ asyncio.Protocol
 
@@ -162,9 +162,15 @@ class Connection(Outgoing):
         self.check_writing(now)
 
     def begin_draining(self) -> None:
-        """Close if nothing is going on here; else the present answer is the last one."""
+        """Close if nothing is going on here; else the present answer is the last one.
+
+        A request that has arrived and was not read yet is answered.
+        """
         if self._exchange is None and self.incoming is None and not self._pending and not self._closing:
-            self.close()
+            if self.something_came():
+                self._read_deadline = self._front.clock() + _LINGER_SECONDS
+            else:
+                self.close()
 
     # ------------------------------------------------------------ reading requests
 

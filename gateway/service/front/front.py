@@ -56,6 +56,7 @@ class Front:
         self.clock = clock
         self.date = HttpDate()
         self.is_draining = False
+        self.ends_connections = False  # each answer is the last one on its connection
         self.in_flight = 0  # requests that are being handled
         self.accepted = 0  # connections, ever
         self.requests = 0  # handled to their end, ever
@@ -100,13 +101,17 @@ class Front:
             server.close()
         self._servers.clear()
 
+    def end_connections(self) -> None:
+        """From now on, each answer is the last one on its connection. New connections are still taken."""
+        self.ends_connections = True
+
     async def drain(self, seconds: float) -> int:
         """Answer what is in flight, take no more, and close; what is left after `seconds` is broken off.
 
         Returns how many requests were broken off.
         """
         await self.stop_accepting()
-        self.is_draining = True
+        self.is_draining = self.ends_connections = True
         for connection in list(self._connections):
             connection.begin_draining()
         broken_off = 0
@@ -140,7 +145,9 @@ class Front:
         if beyond > _TOLD_OFF:
             connection.abort()
         if beyond > 0:
-            return RequestRefused(503, "The server has as many connections as it may have.", _RETRY_SOON)
+            return RequestRefused(
+                503, "The server has as many connections as it may have (server.max_connections).", _RETRY_SOON
+            )
         if self.is_draining:
             return RequestRefused(
                 503, "The server is about to stop; another connection may reach another one.", _RETRY_SOON

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 from math import inf
@@ -88,6 +89,15 @@ class Outgoing(asyncio.Protocol):
             self._transport.write_eof()
         else:
             self.close()
+
+    def something_came(self) -> bool:
+        """Whether there are bytes, or an end, that the loop has not read yet."""
+        sock = self._transport.get_extra_info("socket")
+        if self.lost or sock is None or sock.fileno() < 0:
+            return False
+        poller = select.poll()
+        poller.register(sock.fileno(), select.POLLIN)
+        return bool(poller.poll(0))
 
     def close(self) -> None:
         """Close the connection once what was written is sent."""

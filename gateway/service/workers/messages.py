@@ -32,6 +32,10 @@ class Serve(msgspec.Struct, tag=True, frozen=True):
     """Begin to answer queries. All updates that were shown before have been sent before this."""
 
 
+class EndConnections(msgspec.Struct, tag=True, frozen=True):
+    """Go on, and let each answer be the last one on its connection."""
+
+
 class Stop(msgspec.Struct, tag=True, frozen=True):
     """Take no further connections, answer what is in flight within so many seconds, and end."""
 
@@ -216,6 +220,7 @@ class News(msgspec.Struct, tag=True, frozen=True):
 ToWorker = (
     Welcome
     | Serve
+    | EndConnections
     | Stop
     | Prepare
     | Apply

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import GatewayError
@@ -167,12 +168,21 @@ class Supervisor:
 
     # ------------------------------------------------------------ ending them
 
+    def end_connections(self) -> None:
+        """Have all workers let each answer be the last one on its connection."""
+        for member in self._present.values():
+            if member is not None:
+                member.link.tell(messages.EndConnections())
+
     async def drain(self, seconds: float) -> int:
         """Have all workers answer what is in flight within `seconds`, and end; how many requests were broken off.
 
         Workers that do not end then are ended by force, at once if there are no seconds.
         """
         self._stopping.set()
+        # A socket that is open here, too, would still be connected to when no worker accepts any more.
+        for sock in chain.from_iterable(self._sockets):
+            sock.close()
         living = [each for each in self._present.values() if each is not None]
         for member in living:
             member.link.tell(messages.Stop(seconds))

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from gateway.config import LogSettings
     from gateway.pipeline.journal import Detail, Entry
     from gateway.runtime_data_path import DataPath, Steps
+    from gateway.service.queries import Queries
     from gateway.service.reloading import Change
 
 __all__ = ["work"]
@@ -98,6 +99,7 @@ class Worker:
         self._seconds = SHUTDOWN_SECONDS
         self._told = 0  # the number of the last entry of the journal that the supervisor knows
         self._path: DataPath | None = None
+        self._queries: Queries | None = None
 
     async def run(self, sockets: Sequence[socket.socket]) -> None:
         """Answer queries on `sockets`."""
@@ -121,7 +123,7 @@ class Worker:
             self.link.tell(Ready())
             if not await self._first(self._serving):
                 return
-            queries = await stack.enter_async_context(
+            queries = self._queries = await stack.enter_async_context(
                 serving_queries(path, sockets, readiness=self._readiness, reloader=self._reloader)
             )
             self._reloader.parts += [DebugKeysPart(path.debug, self._operator_keys), LogPart(self._configure_log)]
@@ -155,6 +157,9 @@ class Worker:
                 self._welcome(message)
             case messages.Serve():
                 self._serving.set()
+            case messages.EndConnections():
+                if self._queries is not None:
+                    self._queries.end_connections()
             case messages.Stop(seconds):
                 self._seconds = seconds
                 self._stop.set()

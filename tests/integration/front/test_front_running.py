@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 
@@ -156,6 +157,29 @@ async def test_a_drain_closes_what_is_idle_and_ends_what_is_in_flight(serve, unt
         await part.send(GET[9:])
         assert (await part.answer()).header(b"connection") == b"close"
         assert await draining == 0
+
+
+async def test_before_a_drain_each_answer_may_be_the_last_one_on_its_connection(serve):
+    async with serve() as served:
+        client = await served.connect()
+        await client.send(GET)
+        assert (await client.answer()).header(b"connection") is None
+        served.front.end_connections()
+        await client.send(GET)
+        assert (await client.answer()).header(b"connection") == b"close"
+        assert await client.is_closed()
+        assert (await served.ask(GET)).status == 200, "who comes anew is answered"
+
+
+async def test_a_request_that_has_come_when_a_drain_begins_is_answered(serve):
+    async with serve() as served:
+        client = await served.connect()
+        await client.send(GET)
+        await client.answer()
+        with socket.socket(fileno=os.dup(client.writer.get_extra_info("socket").fileno())) as sending:
+            sending.send(GET)  # it is there before the loop can read it
+        assert await served.front.drain(10) == 0
+        assert (await client.answer()).header(b"connection") == b"close"
 
 
 async def test_a_drain_breaks_off_what_takes_too_long(serve, until):

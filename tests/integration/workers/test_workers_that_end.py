@@ -94,6 +94,7 @@ async def test_connections_that_nobody_has_accepted_wait_for_the_next_worker(sta
 async def test_readiness_names_the_worker_that_is_missing_until_it_is_replaced(starting: Starting) -> None:
     async with starting() as whole:
         assert await whole.all_ready()
+        await whole.until(lambda: len(whole.logged("worker.serves")) == 2)
         number = next(line["worker"] for line in whole.logged("worker.serves") if line["pid"] == whole.pids[0])
         os.kill(whole.pids[0], signal.SIGKILL)
         said: list[str] = []
@@ -235,3 +236,46 @@ async def test_a_port_that_another_gateway_has_is_refused(starting: Starting, tm
         _, said = await refused.communicate()
         assert refused.returncode == 1
         assert b"another program listens there already" in said
+
+
+async def test_workers_that_are_about_to_end_tell_their_clients_to_part(starting: Starting) -> None:
+    async with starting(GATEWAY_SERVER__READY_DELAY_SECONDS="3600") as whole, aiohttp.ClientSession() as session:
+
+        async def parting() -> bool:
+            async with session.get(whole.url + "/data") as answer:
+                assert answer.status == 200, await answer.text()
+                return answer.headers.get("connection") == "close"
+
+        assert not await parting()
+        whole.process.send_signal(signal.SIGTERM)
+        await whole.until(parting)
+        assert await parting(), "who comes anew is answered, by whichever worker"
+        whole.process.send_signal(signal.SIGTERM)
+        assert await whole.process.wait() == 0
+
+
+async def test_nobody_is_left_waiting_on_a_connection_that_no_worker_accepts(starting: Starting) -> None:
+    async with starting() as whole:
+        asked, go = asyncio.Event(), asyncio.Event()
+
+        async def slow(_request: Request) -> Reply:
+            asked.set()
+            await go.wait()
+            return Reply.json(b"{}")
+
+        whole.server.on("/slow", slow)
+        under_way = asyncio.ensure_future(whole.query("/slow"))
+        await asked.wait()
+        whole.process.send_signal(signal.SIGTERM)
+
+        async def refused() -> bool:
+            try:
+                async with asyncio.timeout(1):
+                    return not await whole.query()
+            except (TimeoutError, aiohttp.ClientConnectorError) as error:
+                return isinstance(error, aiohttp.ClientConnectorError)
+
+        await whole.until(refused)
+        go.set()
+        assert (await under_way).status == 200
+        assert await whole.process.wait() == 0
