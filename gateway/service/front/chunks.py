@@ -93,7 +93,10 @@ class ChunkReader:
             return at + 2
         end = data.find(b"\r\n\r\n", at)
         if (len(data) if end < 0 else end) - at > self._widest:
-            raise RequestRefused(431, f"The trailers of the body are longer than {self._widest} bytes.")
+            most = self._widest
+            raise RequestRefused(
+                431, f"The trailers of the body are longer than {most} bytes (server.max_header_bytes)."
+            )
         if end < 0:
             self._held = data[at:]
             return -1

@@ -87,7 +87,7 @@ def _split(block: bytes, most: int, what: str) -> Headers:
     if block.translate(None, _TEXT) != b"\r\n" * count:
         raise RequestRefused(400, _what_is_wrong(block))
     if count > most:
-        raise RequestRefused(431, f"The request has more than {most} {what}.")
+        raise RequestRefused(431, f"The request has more than {most} {what} (server.max_headers).")
     headers = []
     for line in lines:
         raw, colon, value = line.partition(b":")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.service.front.fields import Fields, read_fields
 from gateway.service.front.refusal import RequestRefused
-from gateway.service.front.request_line import read_request_line
+from gateway.service.front.request_line import read_request_line, too_long
 
 if TYPE_CHECKING:
     from gateway.service.front.settings import FrontSettings
@@ -78,6 +78,7 @@ class HeadReader:
     def _check_size(self, line: int, head: int) -> None:
         settings = self._settings
         if line > settings.max_target_bytes + _AROUND_TARGET:
-            raise RequestRefused(414, f"The target is longer than {settings.max_target_bytes} bytes.")
+            raise too_long(settings.max_target_bytes)
         if head > settings.max_header_bytes:
-            raise RequestRefused(431, f"The head of the request is larger than {settings.max_header_bytes} bytes.")
+            most = settings.max_header_bytes
+            raise RequestRefused(431, f"The head of the request is larger than {most} bytes (server.max_header_bytes).")

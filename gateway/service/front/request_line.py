@@ -10,7 +10,7 @@ from gateway.service.front.refusal import RequestRefused
 if TYPE_CHECKING:
     from gateway.service.front.fields import Fields
 
-__all__ = ["read_request_line"]
+__all__ = ["read_request_line", "too_long"]
 
 _USUAL: Final = re.compile(rb"""(?!CONNECT )([A-Z][A-Z0-9_-]{0,31}) (/[!"$-~]*) HTTP/1\.([0-9])""")
 _VERSION: Final = re.compile(rb"HTTP/([0-9])\.([0-9])")
@@ -34,7 +34,7 @@ def read_request_line(line: bytes, fields: Fields, scheme: str, longest: int) ->
     else:
         raw_method, raw_target, raw_minor = usual.groups()
         if len(raw_target) > longest:
-            raise _too_long(longest)
+            raise too_long(longest)
         method, target = raw_method.decode(), raw_target.decode()
         minor = 0 if raw_minor == b"0" else 1  # RFC 9110, section 2.5: a higher minor version is read as 1.1
     if not minor:
@@ -58,7 +58,7 @@ def _unusual(line: bytes, fields: Fields, scheme: str, longest: int) -> tuple[st
     if spoken[1] != b"1":
         raise RequestRefused(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
     if len(target) > longest:
-        raise _too_long(longest)
+        raise too_long(longest)
     if not _OURS.fullmatch(method):
         raise RequestRefused(501, "The method is not known here; methods are written in capital letters.")
     if method == b"CONNECT":
@@ -89,5 +89,6 @@ def _agrees(named: bytes, authority: bytes, fields: Fields, scheme: bytes) -> No
         raise RequestRefused(400, "The target's host is not the one in the host header.")
 
 
-def _too_long(longest: int) -> RequestRefused:
-    return RequestRefused(414, f"The target is longer than {longest} bytes.")
+def too_long(longest: int) -> RequestRefused:
+    """The error for a target beyond so many bytes."""
+    return RequestRefused(414, f"The target is longer than {longest} bytes (server.max_target_bytes).")

@@ -63,6 +63,9 @@ class ResultDoor:
         held, complete = await answer.whole(self._max_result_bytes)
         with self._tracing(exchange.head.headers) if marks & DEBUG else _NOT_TRACED:
             plain = self._plain(held, answer) if complete else Reason.SIZE
+            if not plain:  # no document, whatever its media type says
+                exchange.answer(answer.head.status, self._rules.untouched(answer.head.headers, vary), held)
+                return
             found = None
             if route.result_at and not isinstance(plain, Reason):
                 try:

@@ -204,6 +204,16 @@ async def test_a_result_inside_a_document_is_changed_and_all_else_keeps_its_byte
     assert "gateway-hooks" not in headers
 
 
+async def test_an_empty_answer_is_no_result_whatever_it_calls_itself(origin, serve):
+    origin.body = b""
+    served = await serve(origin.url)
+    await served.hook("/replace")
+    status, headers, body = await served.ask("/q")
+    assert (status, headers["etag"], body) == (200, '"v1"', b"")
+    assert "gateway-hooks" not in headers
+    assert served.hooks.requests == []
+
+
 async def test_an_upstream_that_is_not_there_is_told_and_the_log_has_its_address(serve, caplog):
     served = await serve("http://127.0.0.1:9")
     status, headers, body = await served.ask("/q")
