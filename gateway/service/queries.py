@@ -43,10 +43,10 @@ class Queries:
     It takes new routes, upstreams, limits and log settings while connections are open: a request ends as it began.
     """
 
-    def __init__(self, gateway: DataPath) -> None:
+    def __init__(self, gateway: DataPath, name: str | None = None) -> None:
         self._gateway = gateway
         self._settings = gateway.settings
-        self._name = pseudonym()  # the same one over every reload, so that a circle is noticed
+        self._name = name or pseudonym()  # the same one over every reload, so that a circle is noticed
         self._upstreams = opened_upstreams(self._settings)
         self._retired: list[Upstreams] = []
         self._log: AccessLog | None = access_log(self._settings.server)
@@ -137,16 +137,18 @@ async def serving_queries(
     *,
     readiness: Readiness | None = None,
     reloader: Reloader | None = None,
+    name: str | None = None,
 ) -> AsyncIterator[Queries]:
     """Serve the routes of `gateway.settings` on bound sockets, which stay the caller's, until the context ends.
 
     What is not drained before is given a few seconds then. `readiness` gets to know what is served here, and `reloader`
-    what of it can be changed. Raises `ConfigError` for a certificate that cannot be used.
+    what of it can be changed. `name` is the gateway's in `via`, by default a new one.
+    Raises `ConfigError` for a certificate that cannot be used.
     """
     settings = gateway.settings
     certificate = certificate_of("server", settings.server)
     async with AsyncExitStack() as stack:
-        queries = await stack.enter_async_context(Queries(gateway))
+        queries = await stack.enter_async_context(Queries(gateway, name))
         if certificate is not None:
             await stack.enter_async_context(certificate.watched())
         if readiness is not None:

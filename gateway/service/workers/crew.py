@@ -18,6 +18,7 @@ from gateway.pipeline.exchange import Diff
 from gateway.pipeline.journal import Detail, Entry
 from gateway.pipeline.listening import MOST_BYTES, ListenMode
 from gateway.resilience.breaker import BreakerState
+from gateway.service.proxy import pseudonym
 from gateway.service.readiness import KnownUpstream
 from gateway.service.reloading import Change
 from gateway.service.workers import messages
@@ -66,6 +67,7 @@ class Crew:
         self._arrived: list[CallNews] = []
         self._listened: dict[str, ListenMode] = {}
         self._pause = _REFRESH_SECONDS
+        self._name = pseudonym()
 
     # ------------------------------------------------------------ who belongs to it
 
@@ -80,6 +82,7 @@ class Crew:
                 self._operator_keys,
                 gateway.registry.whole(),
                 {hook_id: mode.value for hook_id, mode in self._listened.items()},
+                self._name,
             )
         )
         self._members.append(member)

@@ -17,7 +17,7 @@ class Welcome(msgspec.Struct, tag=True, frozen=True):
 
     `number` counts from 1 to `workers`. `settings` are those that were set, as a document; `operator_keys` may have
     queries traced. `registry` leads from nothing to the present; `listened` are the hooks somebody listens to, with
-    the mode.
+    the mode. `name` is that of the whole gateway in `via`, so that each worker notices a circle through another one.
     """
 
     number: int
@@ -26,6 +26,7 @@ class Welcome(msgspec.Struct, tag=True, frozen=True):
     operator_keys: list[str]
     registry: RegistryUpdate
     listened: dict[str, str]
+    name: str
 
 
 class Serve(msgspec.Struct, tag=True, frozen=True):

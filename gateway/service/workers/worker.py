@@ -100,6 +100,7 @@ class Worker:
         self._told = 0  # the number of the last entry of the journal that the supervisor knows
         self._path: DataPath | None = None
         self._queries: Queries | None = None
+        self._name = ""
 
     async def run(self, sockets: Sequence[socket.socket]) -> None:
         """Answer queries on `sockets`."""
@@ -124,7 +125,7 @@ class Worker:
             if not await self._first(self._serving):
                 return
             queries = self._queries = await stack.enter_async_context(
-                serving_queries(path, sockets, readiness=self._readiness, reloader=self._reloader)
+                serving_queries(path, sockets, readiness=self._readiness, reloader=self._reloader, name=self._name)
             )
             self._reloader.parts += [DebugKeysPart(path.debug, self._operator_keys), LogPart(self._configure_log)]
             log.info("worker.serves")
@@ -192,6 +193,7 @@ class Worker:
 
     def _welcome(self, said: messages.Welcome) -> None:
         settings = share_of(settings_of(said.settings), said.workers)
+        self._name = said.name
         self._always = {"worker": said.number, "pid": os.getpid()}
         self._configure_log(settings.log)
         self._workers = said.workers

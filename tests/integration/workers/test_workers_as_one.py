@@ -65,6 +65,11 @@ async def test_the_journal_shows_the_calls_of_all_workers_the_latest_first(whole
     assert (await whole.api("GET", f"/v1/calls/{shown[0]['call_id']}"))["call_id"] == shown[0]["call_id"]
 
 
+async def test_all_workers_have_one_name_so_that_a_circle_through_another_one_is_noticed(whole: Whole) -> None:
+    answers = await asyncio.gather(*(whole.query() for _ in range(40)))
+    assert len({each.headers["via"] for each in answers}) == 1
+
+
 async def test_metrics_are_the_sum_of_all_workers(whole: Whole) -> None:
     hook = await whole.hook("/unchanged", "counted")
     await whole.switch(hook, "enable")
