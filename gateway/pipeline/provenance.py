@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 HOOKS: Final = "gateway-hooks"
 SERVER_TIMING: Final = "Server-Timing"
 TRACE_ID: Final = "gateway-trace-id"
+_HOOKS: Final = HOOKS.encode()
+_SERVER_TIMING: Final = SERVER_TIMING.lower().encode()
+_TRACE_ID: Final = TRACE_ID.encode()
 
 
 def hooks_header(outcomes: Iterable[Outcome]) -> str:
@@ -35,6 +38,18 @@ def server_timing(outcomes: Iterable[Outcome], query_ms: float | None = None) ->
     parts = [] if query_ms is None else [f"query;dur={query_ms:.1f}"]
     parts += [f'hook-{outcome.hook};dur={outcome.milliseconds:.1f};desc="{outcome.status}"' for outcome in outcomes]
     return ", ".join(parts)
+
+
+def fields(answer: Answer) -> list[tuple[bytes, bytes]]:
+    """The same as `headers`, as they go over the wire: names in lower case."""
+    outcomes = answer.outcomes
+    told = []
+    if outcomes:
+        timing = server_timing(outcomes, answer.query_ms)
+        told = [(_HOOKS, hooks_header(outcomes).encode()), (_SERVER_TIMING, timing.encode())]
+    if answer.trace_id is not None:
+        told.append((_TRACE_ID, answer.trace_id.encode()))
+    return told
 
 
 def headers(answer: Answer) -> dict[str, str]:

@@ -203,7 +203,8 @@ class Connection(Outgoing):
             self.want_more()
         now = front.clock()
         keep = not fields.close and (minor == 1 or fields.keep_alive)
-        exchange = Exchange(self, RequestHead(method, target, fields.headers.copy(), minor), body, now, keep=keep)
+        head = RequestHead(method, target, fields.headers.copy(), minor)
+        exchange = Exchange(self, head, fields, body, now, keep=keep)
         self._exchange = exchange
         front.in_flight += 1
         self._task = self.loop.create_task(self._handle(exchange))

@@ -11,6 +11,7 @@ from gateway.service.front.writing import informational_head, response_head, tra
 if TYPE_CHECKING:
     from gateway.service.front.body import RequestBody
     from gateway.service.front.connection import Connection
+    from gateway.service.front.fields import Fields
     from gateway.service.front.tunnel import ClientTunnel
     from gateway.service.messages import Headers, RequestHead, ResponseHead
 
@@ -34,6 +35,7 @@ class Exchange:
     __slots__ = (
         "_chunked",
         "_connection",
+        "_fields",
         "_left",
         "_notes",
         "_silent",
@@ -49,7 +51,14 @@ class Exchange:
     )  # fmt: skip
 
     def __init__(
-        self, connection: Connection, head: RequestHead, body: RequestBody | None, started: float, *, keep: bool
+        self,
+        connection: Connection,
+        head: RequestHead,
+        fields: Fields,
+        body: RequestBody | None,
+        started: float,
+        *,
+        keep: bool,
     ) -> None:
         self.head = head
         self.body = body
@@ -60,6 +69,7 @@ class Exchange:
         self._written = 0
         self._tunnel: ClientTunnel | None = None
         self._connection = connection
+        self._fields = fields
         self._started = started
         self._notes: dict[str, object] | None = None
         self._chunked = False
@@ -76,6 +86,18 @@ class Exchange:
     def scheme(self) -> str:
         """`http` or `https`: how the client speaks to this server."""
         return self._connection.scheme
+
+    @property
+    def memo(self) -> object:
+        """What the handler keeps for later requests of this connection with the very same headers; `None` at first.
+
+        It may depend on nothing else of the request: another method, target or version can come with them.
+        """
+        return self._fields.memo
+
+    @memo.setter
+    def memo(self, memo: object) -> None:
+        self._fields.memo = memo
 
     @property
     def notes(self) -> dict[str, object]:

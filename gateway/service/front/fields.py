@@ -49,7 +49,7 @@ _NO_TRAILERS: Final = frozenset({
 class Fields:
     """The headers of a request, and what those among them mean that the connection must know."""
 
-    __slots__ = ("chunked", "close", "expects", "headers", "host", "keep_alive", "length", "unmet")
+    __slots__ = ("chunked", "close", "expects", "headers", "host", "keep_alive", "length", "memo", "unmet")
 
     def __init__(self, headers: Headers) -> None:
         self.headers = headers
@@ -60,6 +60,7 @@ class Fields:
         self.keep_alive = False
         self.expects = False  # 100-continue
         self.unmet = False  # an expectation that nobody knows
+        self.memo: object = None  # see `Exchange.memo`
 
 
 def read_fields(block: bytes, most: int) -> Fields:

@@ -17,13 +17,12 @@ from gateway.service.proxy.forwarded import Forwarding
 from gateway.service.proxy.heads import (
     ASKS,
     DEBUG,
-    NAMES,
     TAGS,
     UPGRADE,
     VIA,
+    Known,
     RequestRules,
     ResponseRules,
-    without_named,
 )
 from gateway.service.proxy.passing import asks_for_websocket, pass_on, tunnel
 from gateway.service.proxy.paths import Misread
@@ -122,10 +121,10 @@ class Proxy:
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""
         head = exchange.head
-        marks = self._requests.marks(head.headers)
-        if marks & NAMES:
-            head.headers = without_named(head.headers)
-            marks = self._requests.marks(head.headers)
+        known = exchange.memo
+        if not isinstance(known, Known) or known.rules is not self._requests:
+            known = exchange.memo = self._requests.known(head.headers)
+        head.headers, marks = known.headers, known.marks
         try:
             if marks & VIA and self._requests.has_been_here(head.headers):
                 refuse(exchange, 508, "The request has come through this gateway before: an upstream leads back to it.")
@@ -242,14 +241,21 @@ class Proxy:
         """The upstream's answer to the request, or to the same with another `method`."""
         head = exchange.head
         upstream: Upstream = self._upstreams.at(route.upstream)
-        origin = self._forwarding.origin(head.headers, exchange.client, exchange.scheme)
         streamed = body is not None and not isinstance(body, bytes)
         authority = upstream.authority
         if route.pass_host:
             authority = value_of(head.headers, b"host") or authority
-        headers = self._requests.onward(head, authority, origin, wanted=wanted, whole=whole, body=streamed)
+        known = exchange.memo
+        key = (authority, head.minor, wanted, whole, streamed)
+        # With the same headers on the same connection, all that is sent on is the same.
+        headers = known.onward.get(key) if isinstance(known, Known) and known.headers is head.headers else None
+        if headers is None:
+            origin = self._forwarding.origin(head.headers, exchange.client, exchange.scheme)
+            headers = self._requests.onward(head, authority, origin, wanted=wanted, whole=whole, body=streamed)
+            if isinstance(known, Known) and known.headers is head.headers:
+                known.keep(key, headers)
         if more:
-            headers += more
+            headers = [*headers, *more]
         sent = RequestHead(method or head.method, upstream.target(head.target), headers)
         begun = perf_counter()
         answer = await upstream.send(sent, body, informational=exchange.informational)

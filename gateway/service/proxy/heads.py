@@ -9,11 +9,11 @@ from gateway.pipeline.debug import HEADER
 from gateway.pipeline.http_answer import CONDITIONS, VALIDATORS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
 
     from gateway.service.messages import Headers, RequestHead
 
-__all__ = ["ASKS", "DEBUG", "NAMES", "TAGS", "UPGRADE", "VIA", "RequestRules", "ResponseRules", "without_named"]
+__all__ = ["ASKS", "DEBUG", "TAGS", "UPGRADE", "VIA", "Known", "RequestRules", "ResponseRules", "without_named"]
 
 # What a header is, as bits.
 _HOP: Final = 1  # concerns one connection, is for this gateway alone, or is made anew
@@ -38,6 +38,7 @@ _ALL_HOPS: Final = (
 _TOKENS_OF_OUR_OWN: Final = frozenset({b"close", b"keep-alive", b"upgrade", b"te", b"http2-settings", b""})
 _UNDOABLE: Final = frozenset({b"gzip", b"x-gzip", b"deflate", b"identity"})
 _MOST_REMEMBERED: Final = 1024
+_MOST_WAYS: Final = 16
 _LONGEST_REMEMBERED: Final = 64  # bytes
 
 _OF_REQUESTS: Final = {
@@ -101,6 +102,28 @@ def without_named(headers: Headers, naming: Headers | None = None) -> Headers:
     return [field for field in headers if field[0] not in named] if named else headers
 
 
+class Known:
+    """What follows from the headers of a request, for later ones with the same headers on the same connection.
+
+    `headers` are those that do not concern one connection only, `marks` what there is among them. `onward` has what is
+    sent on, by all else that this depends on; those lists are not to be changed.
+    """
+
+    __slots__ = ("headers", "marks", "onward", "rules")
+
+    def __init__(self, rules: RequestRules, headers: Headers, marks: int) -> None:
+        self.rules: Final = rules
+        self.headers: Final = headers
+        self.marks: Final = marks
+        self.onward: Final[dict[Hashable, Headers]] = {}
+
+    def keep(self, key: Hashable, headers: Headers) -> None:
+        """Remember what is sent on."""
+        if len(self.onward) >= _MOST_WAYS:
+            self.onward.clear()
+        self.onward[key] = headers
+
+
 class RequestRules:
     """The headers of requests on their way to an upstream. `pseudonym` is the gateway's name in `via`."""
 
@@ -141,6 +164,14 @@ class RequestRules:
         made.append((b"via", self._vias[head.minor]))
         made += origin
         return made
+
+    def known(self, headers: Headers) -> Known:
+        """What follows from these headers."""
+        marks = self.marks(headers)
+        if marks & NAMES:
+            headers = without_named(headers)
+            marks = self.marks(headers)
+        return Known(self, headers, marks)
 
     def marks(self, headers: Headers) -> int:
         """What there is among these headers: `NAMES`, `VIA`, `UPGRADE`, `DEBUG`, `TAGS`, `ASKS`."""

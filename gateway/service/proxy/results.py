@@ -103,7 +103,7 @@ class ResultDoor:
             body = changed if put_back is None else put_back(changed)
             decoded = plain is not held
         if not told.outcomes:
-            headers_ = [*self._rules.untouched(answer.head.headers, vary), *_encoded(provenance.headers(told))]
+            headers_ = [*self._rules.untouched(answer.head.headers, vary), *provenance.fields(told)]
             exchange.answer(answer.head.status, headers_, body)
             return
         self._answer_changed(exchange, route, answer, told, body, vary, marks, decoded=decoded)
@@ -122,7 +122,7 @@ class ResultDoor:
     ) -> None:
         head = answer.head
         headers = self._rules.after_hooks(head.headers, vary, decoded=decoded, whole=True, revalidate=route.revalidate)
-        headers += _encoded(provenance.headers(told))
+        headers += provenance.fields(told)
         status = head.status
         if status == 200 and exchange.head.method == "GET":
             condition = values_of(exchange.head.headers, b"if-none-match") if marks & TAGS else b""
@@ -153,7 +153,7 @@ class ResultDoor:
         headers = self._rules.after_hooks(
             answer.head.headers, vary, decoded=False, whole=False, revalidate=route.revalidate
         )
-        await pass_on(exchange, answer, [*headers, *_encoded(provenance.headers(skipped))], held)
+        await pass_on(exchange, answer, [*headers, *provenance.fields(skipped)], held)
 
     def _plain(self, held: bytes, answer: UpstreamAnswer) -> bytes | Reason:
         """The document in `held`, which may be compressed; or why it cannot be had."""

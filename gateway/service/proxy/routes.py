@@ -23,6 +23,8 @@ __all__ = ["MediaTypes", "Names", "Route", "Router", "Taken"]
 
 _DEPTH: Final = DEPTH.encode()
 _MOST_REMEMBERED: Final = 256
+_PATHS_REMEMBERED: Final = 4096
+_PATH_REMEMBERED: Final = 256  # characters
 _QUERY: Final = Take("fixed", "query")
 
 
@@ -133,9 +135,13 @@ class Route:
     def query(self, names: Names, asked: Asked) -> Query:
         """The query that is asked, whole."""
         headers = asked.head.headers
-        depth, parent, state = value_of(headers, _DEPTH), value_of(headers, b"traceparent"), None
-        if parent is not None:
-            state = value_of(headers, b"tracestate")
+        depth = parent = state = None
+        for name, value in headers:
+            if name == b"traceparent" and parent is None:
+                parent = value
+                state = value_of(headers, b"tracestate")
+            elif name == _DEPTH and depth is None:
+                depth = value
         return Query(
             type=names.type,
             capability=names.capability,
@@ -173,10 +179,15 @@ class Taken(NamedTuple):
 
 
 class Router:
-    """Finds routes; the first that fits is taken."""
+    """Finds routes; the first that fits is taken.
+
+    Where no route has conditions, what a path leads to depends on nothing else, and is remembered.
+    """
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = tuple(routes)
+        self._by_path_alone = not any(route.conditions for route in routes)
+        self._known: dict[str, Taken] = {}
 
     def find(self, head: RequestHead) -> Taken | None:
         """The route of this request, or `None` if it has none.
@@ -184,10 +195,22 @@ class Router:
         Raises `Misread` if its path can be read in ways that lead to different routes, or to different values of
         segments that the route reads.
         """
-        first, *others = readings(head.path)
-        taken = self._first(first, head.headers)
+        path = head.path
+        known = self._known.get(path)
+        if known is not None:
+            return known
+        taken = self._find(path, head.headers)
+        if taken is not None and self._by_path_alone and len(path) <= _PATH_REMEMBERED:
+            if len(self._known) >= _PATHS_REMEMBERED:
+                self._known.clear()
+            self._known[path] = taken
+        return taken
+
+    def _find(self, path: str, headers: Headers) -> Taken | None:
+        first, *others = readings(path)
+        taken = self._first(first, headers)
         for other in others:
-            read = self._first(other, head.headers)
+            read = self._first(other, headers)
             if (read and read.route) is not (taken and taken.route):
                 raise Misread("Servers read this path in different ways, and they lead to different routes.")
             if taken is not None and any(_at(first, n) != _at(other, n) for n in taken.route.segments_read):

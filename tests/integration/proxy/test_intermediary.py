@@ -78,6 +78,21 @@ async def test_trace_is_not_answered_and_options_may_be_for_the_gateway_itself(o
         assert (await client.head())[0] == "HTTP/1.1 204 No Content"
 
 
+async def test_what_is_known_of_repeated_headers_does_not_leak_into_requests_that_differ_otherwise(origin, serve):
+    served = await serve(origin.url)
+    same = b"host: a\r\nmax-forwards: 5\r\nif-match: x\r\nconnection: x-mine\r\nx-mine: 1\r\n\r\n"
+    async with served.client() as client:
+        for line in (b"OPTIONS / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n") * 2:
+            await client.send(line + same)
+            _, headers = await client.head()
+            await client.exactly(int(headers.get("content-length", 0)))
+    seen = [headers for _, _, headers, _ in origin.asked]
+    assert [headers["max-forwards"] for headers in seen] == ["4", "5", "4", "5"]
+    assert all("x-mine" not in headers and headers["if-match"] == "x" for headers in seen)
+    assert all(headers["forwarded"].endswith(";host=a;proto=http") for headers in seen)
+    assert len({headers["via"] for headers in seen}) == 1
+
+
 async def test_an_upgrade_to_another_protocol_of_http_goes_no_further(api, serve):
     served = await serve(api.url)
     async with served.client() as client:

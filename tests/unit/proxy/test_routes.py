@@ -281,3 +281,11 @@ def test_a_field_of_a_form_can_name_a_query_if_it_says_one_name():
     assert route.names(asked_as_form(b"kind=search", content_type="text/plain")) is None
     with pytest.raises(Misread):
         route.names(asked_as_form(b"kind=search&kind=form"))
+
+
+def test_a_path_is_remembered_only_where_it_alone_decides():
+    plain = router({"path": "/a/*"}, {"path": "/{x}/*"})
+    for target in ("/a/1?q=1", "/b/1", "/a/1?q=2", "/b/1"):
+        assert upstream(plain, head(target, x_api="v2")) == ("0" if target.startswith("/a") else "1")
+    assert upstream(SEVERAL, head("/query", x_api="v2")) == "0"
+    assert upstream(SEVERAL, head("/query", x_api="v1")) == "2"
