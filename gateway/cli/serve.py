@@ -61,6 +61,7 @@ def serve(
     # After the settings: whoever got one wrong need not wait for the rest.
     from gateway.observe.log import configure_logging
     from gateway.runtime import run
+    from gateway.service import garbage
     from gateway.service.serving import Program
     from gateway.service.serving import serve as run_gateway
 
@@ -68,9 +69,13 @@ def serve(
         env = {"NO_COLOR": "1"} if session.no_color else os.environ
         configure_logging(wanted.format, wanted.level, sys.stderr, env=env)
 
+    def announce(listening: Listening) -> None:
+        (_announce_json if session.as_json else _announce)(listening)
+        garbage.settle()
+
     configure(settings.log)
     program = Program(os.environ, lambda: load(file, flags), configure)
-    run(run_gateway(settings, announce=_announce_json if session.as_json else _announce, program=program))
+    run(run_gateway(settings, announce=announce, program=program))
 
 
 def _announce_json(listening: Listening) -> None:

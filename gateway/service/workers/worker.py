@@ -23,6 +23,7 @@ from gateway.pipeline.listening import ListenMode
 from gateway.pipeline.trial import MAX_SHOWN_BYTES
 from gateway.registry.following import FollowingRegistry
 from gateway.runtime_data_path import address_guard, data_path, registry_rules
+from gateway.service import garbage
 from gateway.service.parts import DebugKeysPart, LogPart
 from gateway.service.queries import serving_queries
 from gateway.service.readiness import Readiness
@@ -129,6 +130,7 @@ class Worker:
             )
             self._reloader.parts += [DebugKeysPart(path.debug, self._operator_keys), LogPart(self._configure_log)]
             log.info("worker.serves")
+            garbage.settle()
             await self._stop.wait()
             broken_off = await queries.drain(self._seconds)
             log.info("worker.ends", broken_off=broken_off)
