@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+_WIDEST: Final = 60  # characters
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -36,7 +38,8 @@ def write_table(
     """A table; `empty` is said instead where there is no row.
 
     On a terminal, columns that say nothing are left out, and those in `spare` where the width does not
-    suffice. Elsewhere nothing is left out: columns are aligned by spaces, with two or more between them.
+    suffice. Elsewhere nothing is left out: columns are aligned by spaces, with two or more between them. A cell that is
+    very long stands out of its column rather than widening it for all.
     """
     rows = [[printable(cell) for cell in row] for row in rows]
     if not rows:
@@ -44,7 +47,7 @@ def write_table(
     elif sys.stdout.isatty():
         _write_rich(columns, rows, spare)
     else:
-        widths = [max(len(line[at]) for line in [columns, *rows]) for at in range(len(columns))]
+        widths = [min(_WIDEST, max(len(line[at]) for line in [columns, *rows])) for at in range(len(columns))]
         for line in [columns, *rows]:
             click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 

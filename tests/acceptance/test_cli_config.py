@@ -27,6 +27,13 @@ def test_each_value_is_told_with_the_file_or_variable_that_set_it(gateway):
     assert "The configuration is good." in table
 
 
+def test_one_long_value_does_not_widen_the_whole_table(gateway):
+    route = '[[routes]]\npath = "/query/*"\nupstream = "http://127.0.0.1:9000/%s"\n' % ("a" * 200)
+    (gateway.directory / "gateway.toml").write_text(route)
+    lines = gateway("config", "check", "--config", "gateway.toml").out.splitlines()
+    assert [len(line) > 160 for line in lines].count(True) == 1
+
+
 def test_no_key_is_ever_printed(gateway):
     secret = "a-key-that-must-not-be-seen"
     (gateway.directory / "keys").write_text("another-secret-key-for-operators\n")
