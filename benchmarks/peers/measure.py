@@ -181,6 +181,7 @@ def _report(
         _aims(names, cells, seen),
         [
             "TLS, networks slower than loopback, several workers",
+            "a slow hook of Squid's: its ICAP server takes no time over anything, so its last column stands apart",
             "caches that a peer could be given for the upstream's answers: the gateway asks the upstream each time",
             "nginx and Envoy with hooks in C or Rust, which would be ahead of all of these",
             *(f"{it}: not installed" for it in missing),
