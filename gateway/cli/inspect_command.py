@@ -120,7 +120,7 @@ async def _serve(answering: Answering, host: str, port: int, *, as_json: bool) -
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError):
+            with suppress(NotImplementedError):  # what event loops without signals raise
                 loop.add_signal_handler(number, stop.set)
         await stop.wait()
     finally:

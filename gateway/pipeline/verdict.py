@@ -29,7 +29,7 @@ class Verdict(Enum):
 # BLOCKED_ADDRESS is the gateway's own rule, found out before anything is sent. After GONE the hook is disabled.
 # OVERLOAD is the gateway's own lack of room for the reply.
 _SAYS_NOTHING: Final = frozenset({Reason.BLOCKED_ADDRESS, Reason.GONE, Reason.OVERLOAD})
-# The server could not, for now: 408 Request Timeout, 425 Too Early, 429 Too Many Requests.
+# The server could not at this moment: 408 Request Timeout, 425 Too Early, 429 Too Many Requests.
 _TROUBLE: Final = frozenset({408, 425, 429})
 
 

@@ -49,9 +49,9 @@ def difference(before: Any, after: Any, *, most: int = MAX_OPERATIONS) -> list[O
 
 
 def _operations(before: Any, after: Any) -> Iterator[Operation]:
-    todo: list[tuple[str, Any, Any]] = [("", before, after)]
-    while todo:
-        path, old, new = todo.pop()
+    pending: list[tuple[str, Any, Any]] = [("", before, after)]
+    while pending:
+        path, old, new = pending.pop()
         if _plainly_thesame(old, new):
             continue
         if isinstance(old, dict) and isinstance(new, dict):
@@ -61,21 +61,21 @@ def _operations(before: Any, after: Any) -> Iterator[Operation]:
                 for name, value in new.items()
                 if name not in old
             )
-            todo += [(_member(path, name), value, new[name]) for name, value in reversed(old.items()) if name in new]
+            pending += [(_member(path, name), value, new[name]) for name, value in reversed(old.items()) if name in new]
         elif isinstance(old, list) and isinstance(new, list):
-            yield from _of_arrays(path, old, new, todo)
+            yield from _of_arrays(path, old, new, pending)
         elif not same(old, new):
             yield {"op": "replace", "path": path, "value": new}
 
 
-def _of_arrays(path: str, old: list[Any], new: list[Any], todo: list[tuple[str, Any, Any]]) -> Iterator[Operation]:
-    """The elements that come and go; those that stand in the same place are put on `todo`.
+def _of_arrays(path: str, old: list[Any], new: list[Any], pending: list[tuple[str, Any, Any]]) -> Iterator[Operation]:
+    """The elements that come and go; those that stand in the same place are put on `pending`.
 
-    What is on `todo` is told later, so its places are those after the elements have come and gone.
+    What is on `pending` is told later, so its places are those after the elements have come and gone.
     """
     shared = min(len(old), len(new))
     if len(old) == len(new):
-        todo += [(f"{path}/{at}", old[at], new[at]) for at in range(shared - 1, -1, -1)]
+        pending += [(f"{path}/{at}", old[at], new[at]) for at in range(shared - 1, -1, -1)]
         return
     head = 0
     while head < shared and same(old[head], new[head]):
@@ -87,7 +87,7 @@ def _of_arrays(path: str, old: list[Any], new: list[Any], todo: list[tuple[str, 
     last = head + middle
     yield from ({"op": "remove", "path": f"{path}/{at}"} for at in range(len(old) - tail - 1, last - 1, -1))
     yield from ({"op": "add", "path": f"{path}/{at}", "value": new[at]} for at in range(last, len(new) - tail))
-    todo += [(f"{path}/{at}", old[at], new[at]) for at in range(last - 1, head - 1, -1)]
+    pending += [(f"{path}/{at}", old[at], new[at]) for at in range(last - 1, head - 1, -1)]
 
 
 def _member(path: str, name: str) -> str:
@@ -104,9 +104,9 @@ def _plainly_thesame(old: Any, new: Any) -> bool:
 
 def same(old: Any, new: Any) -> bool:
     """Whether two JSON values are the same. `True == 1` in Python, and a `Fragment` is equal to itself alone."""
-    todo = [(old, new)]
-    while todo:
-        one, other = todo.pop()
+    pending = [(old, new)]
+    while pending:
+        one, other = pending.pop()
         if isinstance(one, orjson.Fragment) or isinstance(other, orjson.Fragment):
             if _exact(one) != _exact(other):
                 return False
@@ -115,11 +115,11 @@ def same(old: Any, new: Any) -> bool:
         elif isinstance(one, dict):
             if not isinstance(other, dict) or one.keys() != other.keys():
                 return False
-            todo += [(value, other[name]) for name, value in one.items()]
+            pending += [(value, other[name]) for name, value in one.items()]
         elif isinstance(one, list):
             if not isinstance(other, list) or len(one) != len(other):
                 return False
-            todo += zip(one, other, strict=True)
+            pending += zip(one, other, strict=True)
         elif one != other:
             return False
     return True

@@ -91,9 +91,9 @@ def apply_merge_patch(document: Any, patch: Any) -> Any:
         return patch
     if not isinstance(document, dict):
         document = {}
-    todo = [(document, patch)]
-    while todo:
-        target, changes = todo.pop()
+    pending = [(document, patch)]
+    while pending:
+        target, changes = pending.pop()
         for name, change in changes.items():
             if change is None:
                 target.pop(name, None)
@@ -101,7 +101,7 @@ def apply_merge_patch(document: Any, patch: Any) -> Any:
                 member = target.get(name)
                 if not isinstance(member, dict):
                     member = target[name] = {}
-                todo.append((member, change))
+                pending.append((member, change))
             else:
                 target[name] = change
     return document
