@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import re
-import threading
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -19,7 +18,6 @@ import django
 import flask
 import pytest
 import strawberry
-import uvicorn
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from django.conf import settings as django_settings
@@ -38,7 +36,6 @@ from starlette.routing import Route
 from strawberry.scalars import JSON  # noqa: TC002 - looked up at run time
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import create_type
-from werkzeug.serving import make_server
 
 import gateway.sync.django as on_django
 from gateway import (
@@ -61,6 +58,7 @@ from gateway.sync.flask import Hooks
 from gateway.testing.hook_server import HookServer, Reply
 from gateway_asgi import HooksMiddleware
 from gateway_strawberry import Hooked, provenance
+from tests.integration.embedded.conftest import asgi, wsgi
 
 BEFORE = b'{"rows":[1,2]}'
 LARGE = b'{"rows":["%b"]}' % (b"x" * 3000)
@@ -241,32 +239,6 @@ def query_of(request):
 # ---------------------------------------------------------------- servers
 
 
-@contextlib.asynccontextmanager
-async def wsgi(app):
-    running = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{running.port}"
-    finally:
-        await asyncio.to_thread(running.shutdown)
-        await asyncio.to_thread(thread.join)
-        running.server_close()
-
-
-@contextlib.asynccontextmanager
-async def asgi(app):
-    config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, ws="none")
-    config.load()
-    running = uvicorn.Server(config)
-    running.lifespan = config.lifespan_class(config)
-    await running.startup()
-    try:
-        yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        await running.shutdown()
-
-
 # ---------------------------------------------------------------- the forms: each yields `ask(name)`
 
 
@@ -368,7 +340,7 @@ def litestar_app():
 def asgi_middleware(make):
     @contextlib.asynccontextmanager
     async def form(hooks):
-        async with opened(hooks) as gateway, asgi(HooksMiddleware(make(), query_of, gateway=gateway)) as url:
+        async with opened(hooks) as gateway, asgi(HooksMiddleware(make(), query_of, gateway=gateway), "off") as url:
             yield over_http(url)
 
     return form
@@ -448,7 +420,7 @@ def django_form(kind):
         on_django._open.clear()
         middleware = ["gateway.sync.django.HooksMiddleware"]
         with override_settings(GATEWAY=said, MIDDLEWARE=middleware, ROOT_URLCONF=Site, ALLOWED_HOSTS=["*"]):
-            async with wsgi(WSGIHandler()) if kind == "sync" else asgi(ASGIHandler()) as url:
+            async with wsgi(WSGIHandler()) if kind == "sync" else asgi(ASGIHandler(), "off") as url:
                 yield over_http(url)
         await asyncio.to_thread(on_django._open.pop("gateway").close)
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from litestar import Litestar
 from litestar import get as litestar_get
@@ -23,6 +21,7 @@ from gateway import Envelope, FailurePolicy, HookDraft, IntegrationDraft, Query,
 from gateway.config import JournalSettings
 from gateway.testing.hook_server import HookServer
 from gateway_asgi import HooksMiddleware, Request
+from tests.integration.embedded.conftest import asgi
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,20 +52,6 @@ async def enable(gateway: Gateway, url: str, path: str, policy: FailurePolicy = 
     draft = HookDraft("it", path, types=frozenset({"search"}), timeout_ms=200, failure_policy=policy)
     hook = await gateway.registry.create_hook(made.integration.id, draft)
     await gateway.registry.enable(hook.id)
-
-
-@contextlib.asynccontextmanager
-async def served(app, lifespan="auto"):
-    """`app` behind uvicorn; yields its address."""
-    config = uvicorn.Config(app, port=0, lifespan=lifespan, log_config=None, ws="none")
-    config.load()
-    running = uvicorn.Server(config)
-    running.lifespan = config.lifespan_class(config)
-    await running.startup()
-    try:
-        yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        await running.shutdown()
 
 
 async def search(_request):
@@ -126,7 +111,7 @@ async def get(url, method="GET", **options):
 
 async def test_a_json_answer_goes_through_the_hooks_and_tells_so(gateway: Gateway, server: HookServer) -> None:
     await enable(gateway, server.url, "/replace")
-    async with served(HooksMiddleware(starlette(), TABLE, gateway=gateway)) as url:
+    async with asgi(HooksMiddleware(starlette(), TABLE, gateway=gateway)) as url:
         status, body, headers = await get(f"{url}/search?q=lisbon", headers={"gateway-depth": "1"})
     assert (status, body) == (200, b'{"replaced":true}')
     assert headers["gateway-hooks"].startswith("it;applied;ms=")
@@ -142,7 +127,7 @@ async def test_a_json_answer_goes_through_the_hooks_and_tells_so(gateway: Gatewa
 @pytest.mark.parametrize("path", ["/other", "/items/text", "/items/stream", "/nowhere"])
 async def test_an_answer_that_no_hook_is_for_passes_as_it_is(path: str, gateway: Gateway, server: HookServer) -> None:
     await enable(gateway, server.url, "/replace")
-    async with served(starlette()) as plain, served(HooksMiddleware(starlette(), TABLE, gateway=gateway)) as url:
+    async with asgi(starlette()) as plain, asgi(HooksMiddleware(starlette(), TABLE, gateway=gateway)) as url:
         expected, found = await get(plain + path), await get(url + path)
     assert found[:2] == expected[:2]
     assert "gateway-hooks" not in found[2]
@@ -152,7 +137,7 @@ async def test_an_answer_that_no_hook_is_for_passes_as_it_is(path: str, gateway:
 async def test_an_answer_in_pieces_is_a_result_once_it_is_whole(gateway: Gateway, server: HookServer) -> None:
     await enable(gateway, server.url, "/replace")
     app = HooksMiddleware(starlette(), {"/items/*": "search"}, gateway=gateway)
-    async with served(app) as url:
+    async with asgi(app) as url:
         assert (await get(f"{url}/items/stream"))[1] == b'{"replaced":true}'
         (request,) = server.requests
         assert json.loads(request.body)["data"]["result"] == {"rows": [1, 2]}
@@ -162,7 +147,7 @@ async def test_an_answer_beyond_the_limit_streams_on_and_says_that_its_hooks_wer
     gateway: Gateway, server: HookServer
 ) -> None:
     await enable(gateway, server.url, "/replace")
-    async with served(HooksMiddleware(starlette(), {"/items/*": "search"}, gateway=gateway)) as url:
+    async with asgi(HooksMiddleware(starlette(), {"/items/*": "search"}, gateway=gateway)) as url:
         status, body, headers = await get(f"{url}/items/large")
     assert (status, body) == (200, b'["' + b"x" * 3_000 + b'"]')
     assert headers["gateway-hooks"].startswith("it;skipped;reason=size")
@@ -173,7 +158,7 @@ async def test_an_answer_beyond_the_limit_that_a_hook_must_not_miss_is_a_problem
     gateway: Gateway, server: HookServer
 ) -> None:
     await enable(gateway, server.url, "/replace", FailurePolicy.FAIL)
-    async with served(HooksMiddleware(starlette(), {"/items/*": "search"}, gateway=gateway)) as url:
+    async with asgi(HooksMiddleware(starlette(), {"/items/*": "search"}, gateway=gateway)) as url:
         status, body, headers = await get(f"{url}/items/large")
     assert (status, json.loads(body)["reason"], headers["content-length"]) == (502, "size", str(len(body)))
     assert server.requests == []
@@ -181,7 +166,7 @@ async def test_an_answer_beyond_the_limit_that_a_hook_must_not_miss_is_a_problem
 
 async def test_a_hook_that_hangs_leaves_the_answer_as_it_was(gateway: Gateway, server: HookServer) -> None:
     await enable(gateway, server.url, "/hang")
-    async with served(HooksMiddleware(starlette(), TABLE, gateway=gateway)) as url:
+    async with asgi(HooksMiddleware(starlette(), TABLE, gateway=gateway)) as url:
         status, body, headers = await get(f"{url}/search")
     assert (status, body) == (200, BEFORE)
     assert headers["gateway-hooks"].startswith("it;failed;reason=timeout;ms=")
@@ -192,7 +177,7 @@ async def test_a_query_without_an_answer_is_a_problem_document(
     path: str, status: int, word: str, gateway: Gateway, server: HookServer
 ) -> None:
     await enable(gateway, server.url, path, FailurePolicy.FAIL)
-    async with served(HooksMiddleware(starlette(), TABLE, gateway=gateway)) as url:
+    async with asgi(HooksMiddleware(starlette(), TABLE, gateway=gateway)) as url:
         found, body, headers = await get(f"{url}/search")
     assert (found, headers["content-type"]) == (status, "application/problem+json")
     assert json.loads(body)["status"] == status
@@ -209,7 +194,7 @@ async def test_the_application_still_gets_the_body_that_the_query_was_read_from(
     async def query_of(request: Request) -> Query | None:
         return request.query("search", params=json.loads(await request.body() or b"null"))
 
-    async with served(HooksMiddleware(starlette(), query_of, gateway=gateway)) as url:
+    async with asgi(HooksMiddleware(starlette(), query_of, gateway=gateway)) as url:
         _, body, _ = await get(f"{url}/echo", "POST", data=b'{"q":[1]}')
     assert json.loads(body) == {"got": '{"q":[1]}'}
     assert json.loads(server.requests[0].body)["data"]["query"]["params"] == {"q": [1]}
@@ -221,7 +206,7 @@ async def test_conditions_on_the_unchanged_bytes_do_not_reach_the_application(
     await enable(gateway, server.url, "/unchanged")
     app = HooksMiddleware(starlette(), {"/conditions": "search"}, gateway=gateway)
     asked = {"if-none-match": '"1"', "range": "bytes=0-1", "if-range": '"1"'}
-    async with served(app) as url:
+    async with asgi(app) as url:
         assert (await get(f"{url}/conditions", headers=asked))[1] == b'{"asked":[]}'
 
 
@@ -232,8 +217,8 @@ async def test_compression_goes_outside_and_a_compressed_answer_is_no_result(
     gzip = Middleware(GZipMiddleware, minimum_size=1)
     inner = Middleware(HooksMiddleware, query_of=TABLE, gateway=gateway)
     async with (
-        served(starlette(middleware=[gzip, inner])) as outside,
-        served(starlette(middleware=[inner, gzip])) as inside,
+        asgi(starlette(middleware=[gzip, inner])) as outside,
+        asgi(starlette(middleware=[inner, gzip])) as inside,
     ):
         assert (await get(f"{outside}/search"))[1] == b'{"replaced":true}'
         assert (await get(f"{inside}/search"))[1] == BEFORE
@@ -275,7 +260,7 @@ async def test_every_framework_gets_hooks_and_a_gateway_of_its_own(name: str, se
         control={"listen": "127.0.0.1:0", "operator_keys": ["operator-key-0123456789"]},
     )
     app = HooksMiddleware(FRAMEWORKS[name](), TABLE, settings=settings, control=True)
-    async with served(app) as url:
+    async with asgi(app) as url:
         await enable(await app._gateway(), server.url, "/replace")
         status, body, headers = await get(f"{url}/search")
         assert (status, body) == (200, b'{"replaced":true}')
@@ -289,21 +274,21 @@ async def test_a_gateway_that_cannot_be_opened_stops_the_start_and_says_why(
 ) -> None:
     settings = Settings(store={"url": f"sqlite:///{tmp_path}/absent/gateway.db"}, calls=CALLS)
     with pytest.raises(SystemExit):
-        async with served(HooksMiddleware(starlette(), TABLE, settings=settings)):
+        async with asgi(HooksMiddleware(starlette(), TABLE, settings=settings)):
             pass
     assert "there is no directory" in caplog.text
 
 
 async def test_without_a_lifespan_a_gateway_that_cannot_be_opened_leaves_the_answers_as_they_are(tmp_path) -> None:
     settings = Settings(store={"url": f"sqlite:///{tmp_path}/absent/gateway.db"}, calls=CALLS)
-    async with served(HooksMiddleware(starlette(), TABLE, settings=settings), lifespan="off") as url:
+    async with asgi(HooksMiddleware(starlette(), TABLE, settings=settings), lifespan="off") as url:
         assert (await get(f"{url}/search"))[:2] == (200, BEFORE)
 
 
 async def test_many_first_requests_at_once_open_one_gateway(tmp_path) -> None:
     settings = Settings(store={"url": f"sqlite:///{tmp_path}/gateway.db"}, calls=CALLS)
     app = HooksMiddleware(plain, TABLE, settings=settings)
-    async with served(app, lifespan="off") as url:
+    async with asgi(app, lifespan="off") as url:
         answers = await asyncio.gather(*(get(f"{url}/search") for _ in range(10)))
         assert {answer[:2] for answer in answers} == {(200, BEFORE)}
     await app._close()
@@ -324,7 +309,7 @@ async def test_a_query_with_a_debug_key_is_traced_and_the_application_does_not_s
     async with open_gateway(settings) as gateway:
         await enable(gateway, server.url, "/merge-patch")
         app = HooksMiddleware(Starlette(routes=[Route("/search", seen)]), TABLE, gateway=gateway)
-        async with served(app) as url, aiohttp.ClientSession() as session:
+        async with asgi(app) as url, aiohttp.ClientSession() as session:
             async with session.get(f"{url}/search", headers={"gateway-debug": key}) as response:
                 assert await response.json() == {"seen": False, "merged": True}
                 trace = gateway.insight.traces.get(response.headers["gateway-trace-id"])

@@ -6,26 +6,24 @@ import asyncio
 import contextlib
 import gzip
 import json
-import threading
 
 import aiohttp
 import django
 import flask
 import pytest
-import uvicorn
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path as django_path
 from django.views.decorators.http import etag
-from werkzeug.serving import make_server
 
 import gateway.sync.django as on_django
 from gateway import Envelope, FailurePolicy, HookDraft, IntegrationDraft
 from gateway.sync import SyncGateway
 from gateway.sync.flask import Hooks
 from gateway.testing.hook_server import HookServer
+from tests.integration.embedded.conftest import asgi, wsgi
 
 BEFORE = b'{"rows":[1,2]}'
 CALLS = {
@@ -71,34 +69,6 @@ async def get(url, method="GET", **options):
         return answer.status, await answer.read(), answer.headers
 
 
-@contextlib.asynccontextmanager
-async def served(app):
-    """A WSGI application behind a server with a thread for each request."""
-    running = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{running.port}"
-    finally:
-        await asyncio.to_thread(running.shutdown)
-        await asyncio.to_thread(thread.join)
-        running.server_close()
-
-
-@contextlib.asynccontextmanager
-async def served_async(app):
-    """An ASGI application behind uvicorn."""
-    config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, ws="none")
-    config.load()
-    running = uvicorn.Server(config)
-    running.lifespan = config.lifespan_class(config)
-    await running.startup()
-    try:
-        yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        await running.shutdown()
-
-
 # ---------------------------------------------------------------- Flask
 
 
@@ -135,7 +105,7 @@ async def flask_served(server, path="/merge-patch", policy=FailurePolicy.IGNORE,
     app = flask_app(GATEWAY=SETTINGS)
     hooks = Hooks(query_of=query_of, prepare=declaring(server.url, path, policy))
     hooks.init_app(app)
-    async with served(app) as url:
+    async with wsgi(app) as url:
         yield url
     await asyncio.to_thread(app.extensions["gateway"].close)
 
@@ -274,7 +244,7 @@ async def django_served(form, said, middleware=()):
     on_django._open.clear()
     names = [*middleware, "gateway.sync.django.HooksMiddleware"]
     with override_settings(GATEWAY=said, MIDDLEWARE=names, ROOT_URLCONF=Site, ALLOWED_HOSTS=["*"]):
-        serving = served(WSGIHandler()) if form == "sync" else served_async(ASGIHandler())
+        serving = wsgi(WSGIHandler()) if form == "sync" else asgi(ASGIHandler(), "off")
         async with serving as url:
             yield url
     for gateway in on_django._open.values():
