@@ -133,20 +133,26 @@ async def test_calls_of_a_killed_worker_that_were_told_stay_in_the_journal(start
         assert await whole.api("GET", outcomes) == before
 
 
+async def in_flight(whole) -> tuple[list[asyncio.Future], asyncio.Event]:
+    """Ten queries whose hook has been called, and what lets it answer."""
+    calls: list[Request] = []
+    released = asyncio.Event()
+
+    async def held(request: Request) -> Reply:
+        calls.append(request)
+        await released.wait()
+        return Reply(204)
+
+    whole.server.on("/held", held)
+    await whole.switch(await whole.hook("/held"), "enable")
+    asking = [asyncio.ensure_future(whole.query()) for _ in range(10)]
+    await whole.until(lambda: len(calls) == 10)
+    return asking, released
+
+
 async def test_no_worker_outlives_a_killed_supervisor_and_what_is_in_flight_is_answered(starting: Starting) -> None:
     async with starting() as whole:
-        calls: list[Request] = []
-        released = asyncio.Event()
-
-        async def held(request: Request) -> Reply:
-            calls.append(request)
-            await released.wait()
-            return Reply(204)
-
-        whole.server.on("/held", held)
-        await whole.switch(await whole.hook("/held"), "enable")
-        asking = [asyncio.ensure_future(whole.query()) for _ in range(10)]
-        await whole.until(lambda: len(calls) == 10)
+        asking, released = await in_flight(whole)
         pids = whole.pids
         whole.process.kill()
         await whole.process.wait()
@@ -157,18 +163,7 @@ async def test_no_worker_outlives_a_killed_supervisor_and_what_is_in_flight_is_a
 
 async def test_a_good_end_answers_what_is_in_flight_in_the_workers(starting: Starting) -> None:
     async with starting() as whole:
-        calls: list[Request] = []
-        released = asyncio.Event()
-
-        async def held(request: Request) -> Reply:
-            calls.append(request)
-            await released.wait()
-            return Reply(204)
-
-        whole.server.on("/held", held)
-        await whole.switch(await whole.hook("/held"), "enable")
-        asking = [asyncio.ensure_future(whole.query()) for _ in range(10)]
-        await whole.until(lambda: len(calls) == 10)
+        asking, released = await in_flight(whole)
         pids = whole.pids
         ending = asyncio.ensure_future(whole.end())
         await whole.until(lambda: whole.logged("serve.draining"))
