@@ -119,6 +119,18 @@ class Whole:
                     return
                 await asyncio.sleep(0.02)
 
+    async def until_all_say(self, word: str | None, at_once: int = 24) -> None:
+        """Return once the hooks of so many queries at once come out as `word`, or are not there at all: `None`.
+
+        What a worker notices by itself reaches the other ones a moment after the control API shows it.
+        """
+
+        async def all_say() -> bool:
+            said = await self.queries(at_once)
+            return all(each is None if word is None else word in str(each) for each in said)
+
+        await self.until(all_say)
+
     async def all_ready(self) -> bool:
         """Whether all workers are ready."""
         return (await self.ready())[0] == 200
