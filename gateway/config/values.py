@@ -42,6 +42,12 @@ class Address:
         except ValueError:
             return self.host == "localhost"
 
+    @property
+    def local_url(self) -> str:
+        """Where a client on the same machine finds it, without TLS."""
+        anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  addresses to listen on, not to call
+        return f"http://{Address(anywhere.get(self.host, self.host), self.port)}"
+
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
@@ -56,6 +62,11 @@ class UnixAddress:
     def is_loopback(self) -> bool:
         """Only this machine can reach it."""
         return True
+
+    @property
+    def local_url(self) -> str:
+        """Where a client on the same machine finds it."""
+        return f"http+unix://{self.path}"
 
 
 def parse_listen_address(text: str) -> Address | UnixAddress:

@@ -123,6 +123,19 @@ def served(gateway, api, toml="", **variables):
     yield process, told, file
 
 
+def test_a_health_check_asks_where_the_environment_lets_the_gateway_listen(gateway, api):
+    with served(gateway, api) as (_, told, _file):
+        port = told["control_url"].rpartition(":")[2]
+        for listen in (f"127.0.0.1:{port}", f"0.0.0.0:{port}"):
+            asked = gateway("ready", GATEWAY_CONTROL__LISTEN=listen)
+            assert (asked.code, asked.out.splitlines()[0]) == (0, "It is ready.")
+        assert gateway("ready", GATEWAY_CONTROL__LISTEN="127.0.0.1:1", GATEWAY_URL=told["control_url"]).code == 0
+    gone = gateway("ready", GATEWAY_CONTROL__LISTEN="unix:/nowhere/control.sock")
+    assert (gone.code, "/nowhere/control.sock" in gone.err) == (3, True)
+    wrong = gateway("ready", GATEWAY_CONTROL__LISTEN="8081")
+    assert (wrong.code, 'GATEWAY_CONTROL__LISTEN must be "host:port"' in wrong.err) == (2, True)
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_what_is_in_flight_is_finished_while_readyz_says_that_nothing_new_is_wanted(gateway, api, workers):
     with served(gateway, api, "[server]\nready_delay_seconds = 60\ndrain_seconds = 60\n", GATEWAY_WORKERS=workers) as (
