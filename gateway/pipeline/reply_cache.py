@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING, Final
 
-from cachetools import Cache, TLRUCache
+from cachetools import Cache, LRUCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,21 +19,21 @@ if TYPE_CHECKING:
 OVERHEAD: Final = 1_024  # bytes that one entry takes beside its body: keys, places in tables, a heap and a list
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class _Kept:
     """What a hook made of something: the `body` of the new document, or `None` if it left it as it was.
 
-    It was kept at `since` and may be used for `seconds` from then, by the clock of the cache.
+    It was kept at `since` and may be used until `until`, by the clock of the cache, in which nothing else has its
+    `number`. It counts for `size` bytes of memory.
     """
 
-    body: bytes | None
-    since: float
-    seconds: float
+    __slots__ = ("body", "number", "since", "size", "until")
 
-    @property
-    def size(self) -> int:
-        """How many bytes of memory it counts for."""
-        return OVERHEAD + (0 if self.body is None else len(self.body))
+    def __init__(self, body: bytes | None, since: float, until: float, number: int) -> None:
+        self.body = body
+        self.since = since
+        self.until = until
+        self.number = number
+        self.size = OVERHEAD + (0 if body is None else len(body))
 
 
 @dataclass(slots=True)
@@ -50,85 +51,89 @@ class CacheCounts:
     purged: int = 0
 
 
-class _Entries(TLRUCache["Key", Kept]):
+class _Entries(LRUCache["Key", _Kept]):
     """A cachetools cache that counts what it throws out to make room."""
 
-    def __init__(self, max_bytes: int, clock: Callable[[], float], counts: CacheCounts) -> None:
-        super().__init__(max_bytes, ttu=_until, timer=clock, getsizeof=_size)
+    def __init__(self, max_bytes: int, counts: CacheCounts) -> None:
+        super().__init__(max_bytes, getsizeof=_size)
         self._counts = counts
 
-    def count(self) -> int:
-        """How many there are. `len` would first remove those that ended, which one thread alone may do."""
-        return Cache.__len__(self)
+    def holds(self, key: Key, number: int) -> bool:
+        """Whether what was kept with this number is still there. To ask does not count as use."""
+        return key in self and Cache.__getitem__(self, key).number == number
 
-    def weight(self) -> int:
-        """How many bytes they count for; the same as `currsize`, which would do so, too."""
-        return int(Cache.currsize.__get__(self))
-
-    def popitem(self) -> tuple[Key, Kept]:
+    def popitem(self) -> tuple[Key, _Kept]:
         """Throw out the one that was not used for longest."""
         self._counts.evicted += 1
         return super().popitem()
 
 
-def _until(_key: Any, kept: Kept, now: float) -> float:
-    return now + kept.seconds
-
-
-def _size(kept: Kept) -> int:
+def _size(kept: _Kept) -> int:
     return kept.size
 
 
 class ReplyCache:
     """Entries by hook (one generation of it: another is another object) and digest of what it was told.
 
-    At most `max_bytes` and `max_entries`; the one not used for longest makes room. `clock` gives seconds.
+    At most `max_bytes` and `max_entries`; the one not used for longest makes room. `clock` gives seconds. What has
+    ended is not found, and is removed when something new is kept, before anything has to make room.
     """
 
     def __init__(self, max_bytes: int, max_entries: int, clock: Callable[[], float]) -> None:
         self.counts: Final = CacheCounts()
         self._max_entries = max_entries
         self._clock = clock
-        self._entries = _Entries(max_bytes, clock, self.counts)
+        self._entries = _Entries(max_bytes, self.counts)
+        self._numbers = count()
+        self._ends: list[tuple[float, int, Key]] = []  # when which number ends, as a heap; some are no longer there
 
-    def get(self, key: Key) -> Kept | None:
-        """What is kept under `key` and still fresh."""
+    def get(self, key: Key) -> tuple[bytes | None, float] | None:
+        """The body that is kept under `key` and still fresh (`None`: as it was sent), and its age in seconds."""
         try:
-            return self._entries[key]
+            kept = self._entries[key]
         except KeyError:
             return None
+        now = self._clock()
+        return (kept.body, now - kept.since) if now < kept.until else None
 
     def put(self, key: Key, body: bytes | None, seconds: float) -> None:
         """Keep `body` for `seconds`. What is larger than the whole cache is not kept."""
-        kept = Kept(body, self._clock(), seconds)
-        if kept.size > self._entries.maxsize or seconds <= 0 or self._max_entries < 1:
+        now = self._clock()
+        entries, kept = self._entries, _Kept(body, now, now + seconds, next(self._numbers))
+        if kept.size > entries.maxsize or seconds <= 0 or self._max_entries < 1:
             return
-        entries = self._entries
-        while key not in entries and len(entries) >= self._max_entries:
+        self._remove_ended(now)
+        while len(entries) >= self._max_entries and key not in entries:
             entries.popitem()
         entries[key] = kept
+        heappush(self._ends, (kept.until, kept.number, key))
+
+    def _remove_ended(self, now: float) -> None:
+        entries, ends = self._entries, self._ends
+        while ends and ends[0][0] <= now:
+            _, number, key = heappop(ends)
+            if entries.holds(key, number):
+                del entries[key]
+        if len(ends) > 2 * len(entries):  # those that made room or were purged
+            ends[:] = [end for end in ends if entries.holds(end[2], end[1])]
+            heapify(ends)
 
     def purge(self, hook_id: str) -> int:
         """Remove what is kept of a hook, of all its generations; how many entries that were."""
+        self._remove_ended(self._clock())
         entries = self._entries
-        entries.expire()
         keys = [key for key in entries if key[0].hook_id == hook_id]
         for key in keys:
-            with suppress(KeyError):  # it may end in this moment
-                del entries[key]
+            del entries[key]
         self.counts.purged += len(keys)
         return len(keys)
-
-    def age(self, kept: Kept) -> float:
-        """For how many seconds it has been kept."""
-        return self._clock() - kept.since
 
     @property
     def entries(self) -> int:
         """How many there are, those included that are no longer fresh and not yet removed."""
-        return self._entries.count()
+        return len(self._entries)
 
     @property
     def bytes(self) -> int:
         """How many bytes they count for."""
-        return self._entries.weight()
+        return int(self._entries.currsize)

@@ -14,25 +14,27 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from hashlib import blake2b
+from functools import partial
+from hashlib import sha256
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.model import Result, Status
+from gateway.model import Outcome, Result, Status
 from gateway.pipeline.call import Exchanged
-from gateway.pipeline.outcomes import outcome_of
 from gateway.pipeline.reply_cache import ReplyCache
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from gateway.model import Outcome
     from gateway.pipeline.reply_cache import CacheCounts, Key
     from gateway.registry.snapshot import BoundHook
     from gateway.wire.cloudevents import QueryEvent
 
     Turned = tuple[Result, Outcome, dict[str, Any] | None]
-    Call = Callable[[float, Exchanged], Awaitable[Turned]]
+    Call = Callable[..., Awaitable[Turned]]
+
+# To find a member through its class takes as long as a step of the path.
+_CACHED: Final = Status.CACHED
 
 _HASH_IN_THREAD: Final = 1024 * 1024  # hashing releases the GIL; below this a thread costs more than it gives
 # Of its time, who waits for another's call spends this share. The rest is more than half, which is the least with which
@@ -106,40 +108,47 @@ class Reuse:
         """
         return self._cache.purge(hook_id)
 
-    async def run(self, hook: BoundHook, event: QueryEvent, sent: Result, chain_deadline: float, call: Call) -> Turned:
+    async def run(
+        self, hook: BoundHook, event: QueryEvent, sent: Result, chain_deadline: float, call: Call, *what: object
+    ) -> Turned:
         """What the hook makes of `sent`, with as few calls as may be; means the same as `HookGuard.run`.
 
-        `call(deadline, seen)` makes a call with a deadline in the loop's time, and tells in `seen` for how
+        `call(*what, deadline, seen)` makes a call with a deadline in the loop's time, and tells in `seen` for how
         long its reply may be used again.
         """
         begun = perf_counter()
         try:
-            key = hook, await _digest(event, sent)
+            question = event.question()
         except TypeError:  # what cannot be written as JSON cannot be sent, either: the call says so
-            return await call(chain_deadline, Exchanged())
-        kept = self._cache.get(key)
+            return await call(*what, chain_deadline, Exchanged())
+        if len(sent.body) < _HASH_IN_THREAD:
+            key = hook, _digest(question, sent)
+        else:
+            key = hook, await asyncio.to_thread(_digest, question, sent)
+        cache = self._cache
+        kept = cache.get(key)
         if kept is not None:
-            self.counts.hits += 1
-            detail = f"from the cache, {self._cache.age(kept):.1f} s old"
-            after = sent if kept.body is None else Result(kept.body, sent.content_type)
-            return after, _cached(hook, begun, detail, changed=after is not sent), None
+            cache.counts.hits += 1
+            body, age = kept
+            after = sent if body is None else Result(body, sent.content_type)
+            return after, _cached(hook, begun, f"from the cache, {age:.1f} s old", changed=body is not None), None
         time = asyncio.get_running_loop().time
         now = time()
         deadline = min(now + hook.timeout, chain_deadline)
         flight = self._flights.get(key)
         if flight is None:
-            self.counts.misses += 1
-            return await self._lead(key, sent, deadline, call)
+            cache.counts.misses += 1
+            return await self._lead(key, sent, deadline, partial(call, *what))
         patience = _patience(hook, deadline - now)
         if patience > 0:
             turned = await flight.shared(patience)
             if turned is not None:
-                self.counts.joined += 1
+                cache.counts.joined += 1
                 changed = turned[1].changed
                 after = Result(turned[0].body, sent.content_type) if changed else sent
                 return after, _cached(hook, begun, "from an equal call that was under way", changed=changed), None
-        self.counts.misses += 1
-        return _since(begun, await self._call(key, sent, deadline, call, _Flight()))
+        cache.counts.misses += 1
+        return _since(begun, await self._call(key, sent, deadline, partial(call, *what), _Flight()))
 
     async def _lead(self, key: Key, sent: Result, deadline: float, call: Call) -> Turned:
         """Make the call that others may wait for."""
@@ -164,19 +173,14 @@ class Reuse:
         return turned
 
 
-async def _digest(event: QueryEvent, sent: Result) -> bytes:
-    """A digest of everything that a hook is told which has a meaning. Nobody can find two equal ones (BLAKE2b)."""
-    question = event.question()
-    head = f"{len(question)} {len(sent.content_type)} {sent.content_type}".encode()
-    if len(sent.body) < _HASH_IN_THREAD:
-        return _hash(head, question, sent.body)
-    return await asyncio.to_thread(_hash, head, question, sent.body)
+def _digest(question: bytes, sent: Result) -> bytes:
+    """A digest of everything that a hook is told which has a meaning. Nobody can find two equal ones (SHA-256).
 
-
-def _hash(head: bytes, question: bytes, body: bytes) -> bytes:
-    digest = blake2b(head, digest_size=24)
-    digest.update(question)
-    digest.update(body)
+    Each part says where it ends, but for the last one: the question is a JSON object.
+    """
+    content_type = sent.content_type.encode()
+    digest = sha256(len(content_type).to_bytes(8) + content_type + question)
+    digest.update(sent.body)
     return digest.digest()
 
 
@@ -190,7 +194,20 @@ def _patience(hook: BoundHook, limit: float) -> float:
 
 
 def _cached(hook: BoundHook, begun: float, detail: str, *, changed: bool) -> Outcome:
-    return outcome_of(hook, Status.CACHED, begun=begun, detail=detail, changed=changed)
+    return Outcome(  # by position: that takes half the time
+        hook.name,
+        hook.integration,
+        _CACHED,
+        None,  # reason
+        hook.hook_id,
+        hook.integration_id,
+        hook.generation,
+        (perf_counter() - begun) * 1000,  # milliseconds
+        0,  # bytes out
+        0,  # bytes in
+        changed,
+        detail,
+    )
 
 
 def _since(begun: float, turned: Turned) -> Turned:

@@ -242,6 +242,26 @@ def test_what_ended_gives_its_room_back():
     assert (cache.entries, cache.bytes) == (1, OVERHEAD)
 
 
+def test_what_is_kept_anew_ends_when_the_new_one_does():
+    clock = ManualClock()
+    cache = ReplyCache(10 * OVERHEAD, 100, clock)
+    key = (a_hook(), b"1")
+    cache.put(key, b"old", 10)
+    cache.put(key, b"new", 60)
+    clock.advance(20)
+    cache.put((a_hook(), b"2"), None, 10)
+    assert cache.get(key) == (b"new", 20)
+
+
+def test_nothing_stays_behind_of_what_made_room_was_replaced_or_was_purged():
+    clock = ManualClock()
+    cache = ReplyCache(2**20, 10, clock)
+    for number in range(1_000):
+        cache.put((a_hook(f"hk_{number % 5}"), b"%d" % (number // 2)), None, 600)
+        cache.purge("hk_4")
+    assert len(cache._ends) <= 2 * 10 + 1
+
+
 # ---------------------------------------------------------------- one call for many
 
 
