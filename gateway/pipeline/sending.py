@@ -9,6 +9,8 @@ from gateway.observe.reuse_series import ReuseFigures
 from gateway.pipeline.call import Exchanged
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from gateway.model import Outcome, Query, Result
     from gateway.pipeline.coalesce import Coalescer
     from gateway.pipeline.guard import HookGuard
@@ -33,22 +35,22 @@ class Sending:
         self._rows = rows
         self._coalescer = coalescer
 
-    async def run(
+    def run(
         self, hook: BoundHook, plan: HookPlan | None, query: Query, event: QueryEvent, sent: Result, deadline: float
-    ) -> Turned:
+    ) -> Awaitable[Turned]:
         """What the hook makes of `sent`; means the same as `HookGuard.run`."""
         if plan is None or plan.rows_at is None:
-            return await self._part(hook, plan, query, event, sent, deadline)
-        return await self._rows.run(hook, plan, sent, deadline, partial(self._part, hook, plan, query, event))
+            return self._part(hook, plan, query, event, sent, deadline)
+        return self._rows.run(hook, plan, sent, deadline, partial(self._part, hook, plan, query, event))
 
-    async def _part(
+    def _part(
         self, hook: BoundHook, plan: HookPlan | None, query: Query, event: QueryEvent, part: Result, deadline: float
-    ) -> Turned:
+    ) -> Awaitable[Turned]:
         if hook.learned.reusable is False:
-            return await self._call(hook, plan, query, event, part, deadline)
-        return await self.reuse.run(hook, event, part, deadline, partial(self._call, hook, plan, query, event, part))
+            return self._call(hook, plan, query, event, part, deadline)
+        return self.reuse.run(hook, event, part, deadline, self._call, hook, plan, query, event, part)
 
-    async def _call(
+    def _call(
         self,
         hook: BoundHook,
         plan: HookPlan | None,
@@ -57,10 +59,10 @@ class Sending:
         part: Result,
         deadline: float,
         seen: Exchanged | None = None,
-    ) -> Turned:
+    ) -> Awaitable[Turned]:
         if plan is not None and plan.coalesce:
-            return await self._coalescer.run(hook, query, event, part, deadline, seen or Exchanged())
-        return await self._guard.run(hook, query, event, part, deadline, seen)
+            return self._coalescer.run(hook, query, event, part, deadline, seen or Exchanged())
+        return self._guard.run(hook, query, event, part, deadline, seen)
 
     def figures(self) -> ReuseFigures:
         """What was reused and shared so far. May be asked on any thread."""

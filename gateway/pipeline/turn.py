@@ -23,6 +23,8 @@ from gateway.pipeline.outcomes import outcome_of
 from gateway.pipeline.select import Selection
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from gateway.model import Outcome, Query, Result
     from gateway.pipeline.guard import HookGuard
     from gateway.pipeline.rollout import Rollout
@@ -129,10 +131,10 @@ class HookTurn:
         """What the hook makes of the whole `result`: steps 3 and 7 around `exchange`."""
         return await self._contracts.run(hook, plan, result, deadline, partial(self.exchange, hook, plan, query, event))
 
-    async def exchange(
+    def exchange(
         self, hook: BoundHook, plan: HookPlan | None, query: Query, event: QueryEvent, sent: Result, deadline: float
-    ) -> Turned:
+    ) -> Awaitable[Turned]:
         """What the hook makes of what is `sent` to it: steps 4, 5 and 6."""
         if self._sending is None:
-            return await self._guard.run(hook, query, event, sent, deadline)
-        return await self._sending.run(hook, plan, query, event, sent, deadline)
+            return self._guard.run(hook, query, event, sent, deadline)
+        return self._sending.run(hook, plan, query, event, sent, deadline)
