@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import UpstreamFailed
 from gateway.observe.log import get_logger
@@ -46,8 +46,10 @@ __all__ = ["Proxy", "proxy_handler", "pseudonym"]
 
 log = get_logger("proxy")
 
-_DEBUG = HEADER.encode()
-_MAY_BE_PARTIAL = frozenset({206, 304, 412, 416})
+_DEBUG: Final = HEADER.encode()
+_MAY_BE_PARTIAL: Final = frozenset({206, 304, 412, 416})
+_SAFE: Final = frozenset({"GET", "HEAD"})
+_SELDOM: Final = frozenset({"TRACE", "OPTIONS"})
 
 
 def _untold(_reason: str) -> None:
@@ -121,21 +123,41 @@ class Proxy:
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""
         head = exchange.head
+        method = head.method
         known = exchange.memo
         if not isinstance(known, Known) or known.rules is not self._requests:
             known = exchange.memo = self._requests.known(head.headers)
         head.headers, marks = known.headers, known.marks
         try:
-            if marks & VIA and self._requests.has_been_here(head.headers):
-                refuse(exchange, 508, "The request has come through this gateway before: an upstream leads back to it.")
-            elif head.method == "TRACE":
-                refuse(exchange, 405, "TRACE is not answered here: it would show headers that others have added.")
-            elif head.method == "OPTIONS" and is_for_us(head):
-                answer_options(exchange)
-            elif (taken := self._router.find(head)) is None:
+            if (marks & VIA or method in _SELDOM) and self._goes_no_further(exchange, marks):
+                return
+            taken = self._router.find(head)
+            if taken is None:
                 refuse(exchange, 404, "No route of the gateway fits this path.")
-            else:
-                await self._take(exchange, taken, marks)
+                return
+            route = taken.route
+            websocket = marks & UPGRADE and method == "GET" and not route.only_queries
+            if websocket and asks_for_websocket(head.headers) and await self._to_websocket(exchange, taken, known):
+                return
+            body: Body | bytes | None = exchange.body
+            names: Names | None = None
+            asked: Asked | None = None
+            if method in route.asked_by:
+                asked = Asked(head, taken.segments)
+                names = route.fixed
+                if names is None:
+                    if exchange.body is not None and route.names_in_body:
+                        body = await read_query(asked, exchange.body)
+                    names = route.names(asked)
+                if names is not None and self._is_wanted(*names):
+                    if exchange.body is not None and exchange.body is body and route.params_in_body:
+                        body = await read_query(asked, exchange.body)
+                    await self._query(exchange, taken, names, asked, body, known)
+                    return
+            if route.only_queries and names is None and (asked is not None or method != "OPTIONS"):
+                _refuse_others(exchange, route)  # but OPTIONS, which browsers send before a query
+                return
+            await self._pass(exchange, taken, names, asked, body, known)
         except Misread as e:
             refuse(exchange, 400, e.detail)
         except UpstreamFailed as e:
@@ -148,82 +170,81 @@ class Proxy:
             else:
                 tell_failure(exchange, e)
 
-    async def _take(self, exchange: Exchange, taken: Taken, marks: int) -> None:
-        head, route = exchange.head, taken.route
-        body: Body | bytes | None = exchange.body
-        websocket = marks & UPGRADE and not route.only_queries and head.method == "GET"
-        if websocket and asks_for_websocket(head.headers) and await self._to_websocket(exchange, taken):
-            return
-        names: Names | None = None
-        if head.method in route.methods or (head.method == "HEAD" and "GET" in route.methods):
-            asked = Asked(head, taken.segments)
-            if exchange.body is not None and route.names_in_body:
-                body = await read_query(asked, exchange.body)
-            names = route.names(asked)
-            if names is None and route.only_queries:
-                refuse(
-                    exchange, 400, "The request does not say which type of query it is, and only queries go this way."
-                )
-                return
-            if names is not None and self._is_wanted(*names):
-                if exchange.body is body and exchange.body is not None and route.params_in_body:
-                    body = await read_query(asked, exchange.body)
-                await self._query(exchange, taken, names, asked, body, marks)
-                return
-        elif route.only_queries and head.method != "OPTIONS":  # which browsers send before a query
-            allow = ", ".join(sorted(route.methods | {"OPTIONS"} | ({"HEAD"} if "GET" in route.methods else set())))
-            refuse(exchange, 405, "Only queries go this way.", (b"allow", allow.encode()))
-            return
-        # The upstream cannot judge a condition about a result that went through hooks once.
-        whole = marks & TAGS != 0 and head.method in {"GET", "HEAD"} and _holds_ours(head.headers)
-        answer = await self._send(exchange, route, body, whole=whole)
-        try:
-            vary = taken.vary
-            told: Headers = []
-            if names is not None and route.media_type_of(answer.head) is not None:
-                vary = _both(vary, route.headers_read)
-                if marks & DEBUG:
-                    told = self._traced(route, names, asked)
-            await pass_on(exchange, answer, [*self._responses.untouched(answer.head.headers, vary), *told])
-        finally:
-            answer.release()
+    def _goes_no_further(self, exchange: Exchange, marks: int) -> bool:
+        """Whether a request is answered here, whatever its route would be; then it has its answer."""
+        head = exchange.head
+        if marks & VIA and self._requests.has_been_here(head.headers):
+            refuse(exchange, 508, "The request has come through this gateway before: an upstream leads back to it.")
+        elif head.method == "TRACE":
+            refuse(exchange, 405, "TRACE is not answered here: it would show headers that others have added.")
+        elif head.method == "OPTIONS" and is_for_us(head):
+            answer_options(exchange)
+        else:
+            return False
+        return True
 
     async def _query(
-        self, exchange: Exchange, taken: Taken, names: Names, asked: Asked, body: Body | bytes | None, marks: int
+        self, exchange: Exchange, taken: Taken, names: Names, asked: Asked, body: Body | bytes | None, known: Known
     ) -> None:
         """A query that hooks are enabled for."""
-        route, head = taken.route, exchange.head
+        route, head, marks = taken.route, exchange.head, known.marks
         # Whether the answer is a result is known only once it is there. So conditions and ranges are sent on at first,
         # because most that come with them are about something else; unless they can be about a result only.
         method = head.method
-        tried = method == "GET" and marks & ASKS != 0 and exchange.body is None and not _holds_ours(head.headers)
-        whole = method == "HEAD" or (method == "GET" and not tried)
-        answer = await self._send(exchange, route, body, wanted=True, whole=whole)
+        tried = marks & ASKS != 0 and method == "GET" and exchange.body is None and not _holds_ours(head.headers)
+        whole = method in _SAFE and not tried
+        answer = await self._send(exchange, route, body, known, wanted=True, whole=whole)
         try:
-            if tried and answer.head.status in _MAY_BE_PARTIAL and await self._is_of_result(exchange, route, answer):
+            partial = tried and answer.head.status in _MAY_BE_PARTIAL
+            if partial and await self._is_of_result(exchange, route, answer, known):
                 answer.release()
-                answer = await self._send(exchange, route, body, wanted=True, whole=True)
-            media = route.media_type_of(answer.head)
+                answer = await self._send(exchange, route, body, known, wanted=True, whole=True)
+            found = answer.head
+            seen, content_type = self._responses.look(found.headers)
+            media = route.result_types.of(content_type) if found.status in route.result_status else None
             if media is None:
-                headers = self._responses.untouched(answer.head.headers, taken.vary)
-                await pass_on(exchange, answer, headers)
-                return
-            vary = _both(taken.vary, route.headers_read)
-            if method == "HEAD":
-                headers = self._responses.without_content(answer.head.headers, vary)
-                await exchange.begin(ResponseHead(answer.head.status, answer.head.reason, headers), None)
+                await pass_on(exchange, answer, self._responses.untouched(found.headers, taken.vary))
+            elif method == "HEAD":
+                headers = self._responses.without_content(found.headers, taken.vary_of_results)
+                await exchange.begin(ResponseHead(found.status, found.reason, headers), None)
                 await exchange.end()
-                return
-            await self._door.answer(exchange, route, route.query(names, asked), answer, media, vary, marks)
+            else:
+                query = route.query(names, asked, marks)
+                await self._door.answer(exchange, taken, query, answer, media, marks, seen)
         finally:
             answer.release()
 
-    async def _is_of_result(self, exchange: Exchange, route: Route, answer: UpstreamAnswer) -> bool:
+    async def _pass(
+        self,
+        exchange: Exchange,
+        taken: Taken,
+        names: Names | None,
+        asked: Asked | None,
+        body: Body | bytes | None,
+        known: Known,
+    ) -> None:
+        """What no hook is enabled for, and what is no query."""
+        route, head, marks = taken.route, exchange.head, known.marks
+        # The upstream cannot judge a condition about a result that went through hooks once.
+        whole = marks & TAGS != 0 and head.method in _SAFE and _holds_ours(head.headers)
+        answer = await self._send(exchange, route, body, known, whole=whole)
+        try:
+            vary = taken.vary
+            told: Headers = []
+            if names is not None and asked is not None and route.media_type_of(answer.head) is not None:
+                vary = taken.vary_of_results
+                if marks & DEBUG:
+                    told = self._traced(route, names, asked)
+            await pass_on(exchange, answer, self._responses.untouched(answer.head.headers, vary) + told)
+        finally:
+            answer.release()
+
+    async def _is_of_result(self, exchange: Exchange, route: Route, answer: UpstreamAnswer, known: Known) -> bool:
         """Whether a partial or conditional answer is about what would be a result, if it was asked for as a whole."""
         kind = value_of(answer.head.headers, b"content-type")
         if answer.head.status == 206 and kind is not None and not kind.lower().startswith(b"multipart/byteranges"):
             return route.result_types.of(kind) is not None
-        whole = await self._send(exchange, route, None, wanted=True, whole=True, method="HEAD")
+        whole = await self._send(exchange, route, None, known, wanted=True, whole=True, method="HEAD")
         whole.release()
         return not 200 <= whole.head.status <= 299 or route.media_type_of(whole.head) is not None
 
@@ -232,6 +253,7 @@ class Proxy:
         exchange: Exchange,
         route: Route,
         body: Body | bytes | None,
+        known: Known,
         *,
         wanted: bool = False,
         whole: bool = False,
@@ -245,14 +267,13 @@ class Proxy:
         authority = upstream.authority
         if route.pass_host:
             authority = value_of(head.headers, b"host") or authority
-        known = exchange.memo
         key = (authority, head.minor, wanted, whole, streamed)
         # With the same headers on the same connection, all that is sent on is the same.
-        headers = known.onward.get(key) if isinstance(known, Known) and known.headers is head.headers else None
+        headers = known.onward.get(key) if known.headers is head.headers else None
         if headers is None:
             origin = self._forwarding.origin(head.headers, exchange.client, exchange.scheme)
             headers = self._requests.onward(head, authority, origin, wanted=wanted, whole=whole, body=streamed)
-            if isinstance(known, Known) and known.headers is head.headers:
+            if known.headers is head.headers:
                 known.keep(key, headers)
         if more:
             headers = [*headers, *more]
@@ -262,10 +283,10 @@ class Proxy:
         exchange.notes["upstream_ms"] = (perf_counter() - begun) * 1000
         return answer
 
-    async def _to_websocket(self, exchange: Exchange, taken: Taken) -> bool:
+    async def _to_websocket(self, exchange: Exchange, taken: Taken, known: Known) -> bool:
         """Whether this answered the request. If not, the upstream stays with HTTP and has a result for it."""
         more: Headers = [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
-        answer = await self._send(exchange, taken.route, None, whole=True, more=more)  # no part of a result instead
+        answer = await self._send(exchange, taken.route, None, known, whole=True, more=more)  # no part of a result
         try:
             headers = self._responses.untouched(answer.head.headers, taken.vary)
             if answer.head.status == 101:
@@ -293,7 +314,10 @@ def _holds_ours(headers: Headers) -> bool:
     return any(name in {b"if-none-match", b"if-range"} and is_ours(value) for name, value in headers)
 
 
-def _both(some: tuple[bytes, ...], others: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    if not some or not others:
-        return some or others
-    return (*some, *(name for name in others if name not in some))
+def _refuse_others(exchange: Exchange, route: Route) -> None:
+    """Refuse what is no query, where only queries go."""
+    if exchange.head.method in route.asked_by:
+        refuse(exchange, 400, "The request does not say which type of query it is, and only queries go this way.")
+    else:
+        allow = ", ".join(sorted(route.asked_by | {"OPTIONS"}))
+        refuse(exchange, 405, "Only queries go this way.", (b"allow", allow.encode()))

@@ -7,18 +7,32 @@ from typing import TYPE_CHECKING, Final
 from gateway.pipeline import provenance
 from gateway.pipeline.debug import HEADER
 from gateway.pipeline.http_answer import CONDITIONS, VALIDATORS
+from gateway.wire.nesting import DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
 
     from gateway.service.messages import Headers, RequestHead
 
-__all__ = ["ASKS", "DEBUG", "TAGS", "UPGRADE", "VIA", "Known", "RequestRules", "ResponseRules", "without_named"]
+__all__ = [
+    "ASKS",
+    "CODED",
+    "CONTEXT",
+    "DEBUG",
+    "TAGGED",
+    "TAGS",
+    "UPGRADE",
+    "VIA",
+    "Known",
+    "RequestRules",
+    "ResponseRules",
+    "without_named",
+]
 
 # What a header is, as bits.
 _HOP: Final = 1  # concerns one connection, is for this gateway alone, or is made anew
 _CONDITION: Final = 2  # asks for a part or a change of the unchanged result
-_CODING: Final = 4
+CODED: Final = 4
 _EXPECT: Final = 8
 _VALIDATOR: Final = 16  # speaks of the very bytes of the upstream
 _TOLD: Final = 32  # what another gateway tells of its hooks
@@ -30,6 +44,9 @@ UPGRADE: Final = 1024
 DEBUG: Final = 2048
 TAGS: Final = 4096  # may hold a tag of a gateway's own
 ASKS: Final = 8192  # makes a difference to a GET
+CONTEXT: Final = 16384  # says what the query is a part of
+TAGGED: Final = 32768  # caches may ask about the answer again
+_TYPE: Final = 65536
 
 _ALL_HOPS: Final = (
     b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"content-length", b"upgrade",
@@ -50,16 +67,19 @@ _OF_REQUESTS: Final = {
     b"upgrade": _HOP | UPGRADE,
     HEADER.encode(): _HOP | DEBUG,
     b"via": VIA,
-    b"accept-encoding": _CODING,
+    b"accept-encoding": CODED,
     b"expect": _EXPECT,
+    **dict.fromkeys((b"traceparent", b"tracestate", DEPTH.encode()), CONTEXT),
 }
 _OF_RESPONSES: Final = {
     **dict.fromkeys(_ALL_HOPS, _HOP),
     **dict.fromkeys((name.encode() for name in VALIDATORS), _VALIDATOR),
     **dict.fromkeys((name.encode() for name in (provenance.HOOKS, provenance.TRACE_ID)), _TOLD),
     **dict.fromkeys((b"cache-control", b"expires", b"pragma"), _FRESH),
+    **dict.fromkeys((b"etag", b"last-modified"), _VALIDATOR | TAGGED),
     b"connection": _HOP | NAMES,
-    b"content-encoding": _CODING,
+    b"content-encoding": CODED,
+    b"content-type": _TYPE,
     b"trailer": _TRAILER,
 }
 
@@ -102,6 +122,19 @@ def without_named(headers: Headers, naming: Headers | None = None) -> Headers:
     return [field for field in headers if field[0] not in named] if named else headers
 
 
+class _Revalidated(dict[bytes, tuple[bytes, bytes]]):
+    """The `cache-control` of a result, by that of the upstream's answer. What was made is remembered."""
+
+    def __missing__(self, told: bytes) -> tuple[bytes, bytes]:
+        """What was not asked for lately."""
+        made = (b"cache-control", revalidated([told]))
+        if len(told) <= _LONGEST_REMEMBERED:
+            if len(self) >= _MOST_REMEMBERED:
+                self.clear()
+            self[told] = made
+        return made
+
+
 class Known:
     """What follows from the headers of a request, for later ones with the same headers on the same connection.
 
@@ -142,7 +175,7 @@ class RequestRules:
         """
         mask = _HOP if body else _HOP | _EXPECT
         if wanted:
-            mask |= _CODING
+            mask |= CODED
         if whole:
             mask |= _CONDITION
         kinds = self._kinds
@@ -153,7 +186,7 @@ class RequestRules:
             kind = kinds[field[0]] & mask
             if not kind:
                 made.append(field)
-            elif kind & _CODING:
+            elif kind & CODED:
                 codings.append(field[1])
             elif field[0] == b"te":
                 trailers = trailers or b"trailers" in field[1].lower()
@@ -174,7 +207,7 @@ class RequestRules:
         return Known(self, headers, marks)
 
     def marks(self, headers: Headers) -> int:
-        """What there is among these headers: `NAMES`, `VIA`, `UPGRADE`, `DEBUG`, `TAGS`, `ASKS`."""
+        """What there is among these headers: `NAMES`, `VIA`, `UPGRADE`, `DEBUG`, `TAGS`, `ASKS`, `CONTEXT`."""
         kinds = self._kinds
         marks = 0
         for field in headers:
@@ -193,6 +226,18 @@ class ResponseRules:
     def __init__(self, pseudonym: bytes) -> None:
         self._via = (b"via", b"1.1 " + pseudonym)
         self._kinds = Kinds(_OF_RESPONSES)
+        self._revalidated = _Revalidated()
+
+    def look(self, headers: Headers) -> tuple[int, bytes | None]:
+        """What there is among these headers (`CODED`, `TAGGED`), and their `content-type`."""
+        kinds = self._kinds
+        marks = 0
+        content_type = None
+        for name, value in headers:
+            marks |= (kind := kinds[name])
+            if kind == _TYPE and content_type is None and name == b"content-type":
+                content_type = value
+        return marks, content_type
 
     def untouched(self, headers: Headers, vary: Iterable[bytes] = ()) -> Headers:
         """Those of an answer that passes as it is. `vary`: request headers that it was chosen by."""
@@ -220,7 +265,7 @@ class ResponseRules:
         Nothing is left that speaks of the unchanged bytes. `decoded`: the body goes out without the upstream's content
         encoding; `whole`: it is known, so it has no trailers; `revalidate`: caches ask again before each use.
         """
-        mask = _HOP | _VALIDATOR | _TOLD | (_CODING if decoded else 0)
+        mask = _HOP | _VALIDATOR | _TOLD | (CODED if decoded else 0)
         if whole:
             mask |= _TRAILER
         if revalidate:
@@ -228,7 +273,7 @@ class ResponseRules:
         kinds = self._kinds
         marks = 0
         made: Headers = []
-        directives: list[bytes] = []
+        directives = b""
         for field in headers:
             kind = kinds[field[0]]
             if not kind & mask:
@@ -236,11 +281,11 @@ class ResponseRules:
             else:
                 marks |= kind
                 if field[0] == b"cache-control":
-                    directives.append(field[1])
+                    directives = directives + b"," + field[1] if directives else field[1]
         if marks & NAMES:
             made = without_named(made, headers)
         if revalidate:
-            made.append((b"cache-control", revalidated(directives) if directives else b"no-cache"))
+            made.append(self._revalidated[directives])
         made.append(self._via)
         if vary:
             made.append((b"vary", b", ".join(vary)))

@@ -12,7 +12,7 @@ from gateway.pipeline import provenance
 from gateway.pipeline.debug import HEADER
 from gateway.pipeline.http_answer import failure
 from gateway.service.messages import value_of, values_of
-from gateway.service.proxy.heads import DEBUG, TAGS
+from gateway.service.proxy.heads import CODED, DEBUG, TAGGED, TAGS
 from gateway.service.proxy.inner import taken_out
 from gateway.service.proxy.passing import pass_on
 from gateway.service.proxy.validators import entity_tag, is_met_by, is_ours
@@ -20,12 +20,12 @@ from gateway.transport.decoding import inflater_for
 
 if TYPE_CHECKING:
     from gateway.model import Query
-    from gateway.pipeline import Answer, HookChain
+    from gateway.pipeline import HookChain
     from gateway.pipeline.debug import DebugHeader
     from gateway.service.front import Exchange
     from gateway.service.messages import Headers
     from gateway.service.proxy.heads import ResponseRules
-    from gateway.service.proxy.routes import Route
+    from gateway.service.proxy.routes import Taken
     from gateway.service.upstream import UpstreamAnswer
 
 __all__ = ["ResultDoor"]
@@ -52,112 +52,100 @@ class ResultDoor:
     async def answer(
         self,
         exchange: Exchange,
-        route: Route,
+        taken: Taken,
         query: Query,
         answer: UpstreamAnswer,
         media_type: str,
-        vary: tuple[bytes, ...],
-        marks: int,
+        asked: int,
+        seen: int,
     ) -> None:
-        """Answer `query`, whose result is in `answer`. Raises `UpstreamFailed` if that breaks off."""
-        held, complete = await answer.whole(self._max_result_bytes)
-        with self._tracing(exchange.head.headers) if marks & DEBUG else _NOT_TRACED:
-            plain = self._plain(held, answer) if complete else Reason.SIZE
-            if not plain:  # no document, whatever its media type says
-                exchange.answer(answer.head.status, self._rules.untouched(answer.head.headers, vary), held)
-                return
-            found = None
-            if route.result_at and not isinstance(plain, Reason):
-                try:
-                    found = taken_out(plain, route.result_at)
-                except ValueError as e:
-                    log.warning("result.not_read", at=route.result_at, path=exchange.head.path, detail=str(e))
-                    plain = Reason.ENCODING
-            if isinstance(plain, Reason):
-                try:
-                    skipped = await self._chain.skip(query, Result(b"", media_type), plain)
-                except HookFailed as e:  # there is one that the query must not go on without
-                    _tell(exchange, e)
-                    return
-                await self._pass(exchange, route, answer, skipped, held, vary)
-                return
-            put_back = None
-            result = Result(plain, media_type)
-            if route.result_at:
+        """Answer `query`, whose result is in `answer`. Raises `UpstreamFailed` if that breaks off.
+
+        `asked` and `seen` are the marks of the headers of the request and of the answer.
+        """
+        head, body, route = answer.head, answer.body, taken.route
+        if body.complete and body.held <= self._max_result_bytes:
+            held, complete = body.taken(), True
+        else:
+            held, complete = await answer.whole(self._max_result_bytes)
+        plain: bytes | Reason = Reason.SIZE
+        if complete:
+            plain = self._plain(held, head.headers) if seen & CODED else held
+        inner, put_back = plain, None
+        if route.result_at and isinstance(plain, bytes) and plain:
+            try:
+                found = taken_out(plain, route.result_at)
+            except ValueError as e:
+                log.warning("result.not_read", at=route.result_at, path=exchange.head.path, detail=str(e))
+                inner = Reason.ENCODING
+            else:
                 if found is None:
                     log.debug("result.not_found", at=route.result_at, path=exchange.head.path)
-                    exchange.answer(answer.head.status, self._rules.untouched(answer.head.headers, vary), held)
-                    return
-                inner, put_back = found
-                result = Result(inner)
-            try:
+                inner, put_back = found or (b"", None)
+        if not inner:  # no document, whatever its media type says
+            exchange.answer(head.status, self._rules.untouched(head.headers, taken.vary_of_results), held)
+            return
+        if not isinstance(inner, bytes):
+            await self._answer_unsent(exchange, taken, query, answer, Result(b"", media_type), inner, held)
+            return
+        result = Result(inner, media_type) if put_back is None else Result(inner)
+        try:
+            if asked & DEBUG:
+                with self._tracing(exchange.head.headers):
+                    told = await self._chain.run(query, result)
+            else:
                 told = await self._chain.run(query, result)
-            except (HookFailed, QueryRejected) as e:
-                _tell(exchange, e)
-                return
-        if told.outcomes:
-            exchange.notes["outcomes"] = told.outcomes
-        body, decoded = held, False
-        if told.result is not result and told.result.body != result.body:
-            changed = told.result.body
-            body = changed if put_back is None else put_back(changed)
+        except (HookFailed, QueryRejected) as e:
+            _tell(exchange, e)
+            return
+        out, decoded = held, False
+        made = told.result
+        if made is not result and made.body != inner:
+            out = made.body if put_back is None else put_back(made.body)
             decoded = plain is not held
         if not told.outcomes:
-            headers_ = [*self._rules.untouched(answer.head.headers, vary), *provenance.fields(told)]
-            exchange.answer(answer.head.status, headers_, body)
+            headers = self._rules.untouched(head.headers, taken.vary_of_results) + provenance.fields(told)
+            exchange.answer(head.status, headers, out)
             return
-        self._answer_changed(exchange, route, answer, told, body, vary, marks, decoded=decoded)
-
-    def _answer_changed(
-        self,
-        exchange: Exchange,
-        route: Route,
-        answer: UpstreamAnswer,
-        told: Answer,
-        body: bytes,
-        vary: tuple[bytes, ...],
-        marks: int,
-        *,
-        decoded: bool,
-    ) -> None:
-        head = answer.head
-        headers = self._rules.after_hooks(head.headers, vary, decoded=decoded, whole=True, revalidate=route.revalidate)
+        exchange.notes["outcomes"] = told.outcomes
+        headers = self._rules.after_hooks(
+            head.headers, taken.vary_of_results, decoded=decoded, whole=True, revalidate=route.revalidate
+        )
         headers += provenance.fields(told)
-        status = head.status
-        if status == 200 and exchange.head.method == "GET":
-            condition = values_of(exchange.head.headers, b"if-none-match") if marks & TAGS else b""
-            # Only what caches may ask about again needs a tag: what had one, or a date, from the upstream.
-            if is_ours(condition) or _can_be_asked_about(head.headers):
-                kind = value_of(headers, b"content-type") or b""
-                tag = entity_tag(body, kind, value_of(headers, b"content-encoding") or b"")
-                headers.append((b"etag", tag))
-                if condition and is_met_by(condition, tag):
-                    status = 304
-                    headers = [field for field in headers if field[0] not in _NOT_IN_304]
-        exchange.answer(status, headers, body)
+        if head.status == 200 and exchange.head.method == "GET" and (seen & TAGGED or asked & TAGS):
+            _answer_tagged(exchange, seen, headers, out)
+        else:
+            exchange.answer(head.status, headers, out)
 
     def _tracing(self, headers: Headers) -> AbstractContextManager[object]:
         key = value_of(headers, _DEBUG)
         return _NOT_TRACED if key is None or self._debug is None else self._debug.tracing(key.decode("latin-1"))
 
-    async def _pass(
+    async def _answer_unsent(
         self,
         exchange: Exchange,
-        route: Route,
+        taken: Taken,
+        query: Query,
         answer: UpstreamAnswer,
-        skipped: Answer,
+        result: Result,
+        reason: Reason,
         held: bytes,
-        vary: tuple[bytes, ...],
     ) -> None:
-        """A result that no hook could be sent."""
+        """Answer `query` with a result that no hook could be sent, for `reason`."""
+        try:
+            with self._tracing(exchange.head.headers):
+                skipped = await self._chain.skip(query, result, reason)
+        except HookFailed as e:  # there is one that the query must not go on without
+            _tell(exchange, e)
+            return
         headers = self._rules.after_hooks(
-            answer.head.headers, vary, decoded=False, whole=False, revalidate=route.revalidate
+            answer.head.headers, taken.vary_of_results, decoded=False, whole=False, revalidate=taken.route.revalidate
         )
-        await pass_on(exchange, answer, [*headers, *provenance.fields(skipped)], held)
+        await pass_on(exchange, answer, headers + provenance.fields(skipped), held)
 
-    def _plain(self, held: bytes, answer: UpstreamAnswer) -> bytes | Reason:
+    def _plain(self, held: bytes, headers: Headers) -> bytes | Reason:
         """The document in `held`, which may be compressed; or why it cannot be had."""
-        coding = value_of(answer.head.headers, b"content-encoding")
+        coding = value_of(headers, b"content-encoding")
         if coding is None:
             return held
         try:
@@ -174,11 +162,18 @@ class ResultDoor:
         return plain
 
 
-def _can_be_asked_about(headers: Headers) -> bool:
-    for name, _ in headers:  # noqa: SIM110  half the time of any()
-        if name in {b"etag", b"last-modified"}:
-            return True
-    return False
+def _answer_tagged(exchange: Exchange, seen: int, headers: Headers, body: bytes) -> None:
+    """Answer a GET with a result under a tag of its own, if it needs one; or say that the client has it already."""
+    condition = values_of(exchange.head.headers, b"if-none-match")
+    # Only what caches may ask about again needs a tag: what had one, or a date, from the upstream.
+    if seen & TAGGED or is_ours(condition):
+        kind = value_of(headers, b"content-type") or b""
+        tag = entity_tag(body, kind, value_of(headers, b"content-encoding") or b"")
+        headers.append((b"etag", tag))
+        if condition and is_met_by(condition, tag):
+            exchange.answer(304, [field for field in headers if field[0] not in _NOT_IN_304], body)
+            return
+    exchange.answer(200, headers, body)
 
 
 def _encoded(headers: dict[str, str]) -> Headers:

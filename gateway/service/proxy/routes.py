@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from gateway.model import Query
 from gateway.service.messages import value_of
 from gateway.service.proxy.asked import ABSENT, Take
+from gateway.service.proxy.heads import CONTEXT
 from gateway.service.proxy.paths import Misread, readings
 from gateway.wire.nesting import DEPTH, depth_of
 
@@ -92,6 +93,7 @@ class Route:
     only_queries: bool = False
 
     # What follows from the above, once.
+    asked_by: frozenset[str] = field(init=False, default=frozenset())
     fixed: Names | None = field(init=False, default=None)
     names_in_body: bool = field(init=False, default=False)
     params_in_body: bool = field(init=False, default=False)
@@ -99,6 +101,7 @@ class Route:
     headers_read: tuple[bytes, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "asked_by", self.methods | {"HEAD"} if "GET" in self.methods else self.methods)
         names = [take for take in (self.type, self.capability, self.tenant) if take is not None]
         params = _takes(self.params)
         if all(take.where == "fixed" for take in names):
@@ -132,35 +135,24 @@ class Route:
             self.tenant.name(asked) if self.tenant else None,
         )
 
-    def query(self, names: Names, asked: Asked) -> Query:
-        """The query that is asked, whole."""
-        headers = asked.head.headers
-        depth = parent = state = None
-        for name, value in headers:
-            if name == b"traceparent" and parent is None:
-                parent = value
-                state = value_of(headers, b"tracestate")
-            elif name == _DEPTH and depth is None:
-                depth = value
-        return Query(
-            type=names.type,
-            capability=names.capability,
-            tenant=names.tenant,
-            params=self._params(asked),
-            depth=depth_of(depth.decode("latin-1")) if depth else 0,
-            traceparent=parent.decode("latin-1") if parent else None,
-            tracestate=state.decode("latin-1") if state else None,
-        )
+    def query(self, names: Names, asked: Asked, marks: int = CONTEXT) -> Query:
+        """The query that is asked, whole. `marks`: what there is among the headers of the request."""
+        depth, parent, state = 0, None, None
+        if marks & CONTEXT:
+            depth, parent, state = _context(asked.head.headers)
+        kind, capability, tenant = names
+        return Query(kind, capability, tenant, self._params(asked), None, None, depth, parent, state)
 
     def _params(self, asked: Asked) -> Any:
         if isinstance(self.params, Take):
             return self.params.value(asked)
         if self.params is not None:
             return {name: take.value(asked) for name, take in self.params.items()}
-        document = asked.document
+        document: Any = asked.document if asked.body else ABSENT
         if document is not ABSENT and not asked.is_form:
             return document
-        params = {name: values if len(values) > 1 else values[0] for name, values in asked.query.items()}
+        found = asked.query
+        params = {name: values if len(values) > 1 else values[0] for name, values in found.items()} if found else {}
         return params if document is ABSENT else params | document
 
     def media_type_of(self, head: ResponseHead) -> str | None:
@@ -171,11 +163,15 @@ class Route:
 
 
 class Taken(NamedTuple):
-    """The route that a request takes, the segments of its path, and the headers that the choice depended on."""
+    """The route that a request takes, the segments of its path, and the headers that the choice depended on.
+
+    `vary_of_results`: the headers that a result depends on.
+    """
 
     route: Route
     segments: Segments
     vary: tuple[bytes, ...]
+    vary_of_results: tuple[bytes, ...]
 
 
 class Router:
@@ -195,7 +191,7 @@ class Router:
         Raises `Misread` if its path can be read in ways that lead to different routes, or to different values of
         segments that the route reads.
         """
-        path = head.path
+        path = head.target.partition("?")[0]
         known = self._known.get(path)
         if known is not None:
             return known
@@ -221,12 +217,23 @@ class Router:
         vary: tuple[bytes, ...] = ()
         for route in self._routes:
             if route.pattern.fits(segments):
-                if not route.conditions:
-                    return Taken(route, segments, vary)
                 vary += tuple([name for name, _ in route.conditions if name not in vary])
-                if route.is_met(headers):
-                    return Taken(route, segments, vary)
+                if not route.conditions or route.is_met(headers):
+                    read = tuple([name for name in route.headers_read if name not in vary])
+                    return Taken(route, segments, vary, vary + read)
         return None
+
+
+def _context(headers: Headers) -> tuple[int, str | None, str | None]:
+    """How deep a query is nested, and its trace context."""
+    depth = value_of(headers, _DEPTH)
+    parent = value_of(headers, b"traceparent")
+    state = value_of(headers, b"tracestate") if parent is not None else None
+    return (
+        depth_of(depth.decode("latin-1")) if depth else 0,
+        parent.decode("latin-1") if parent else None,
+        state.decode("latin-1") if state else None,
+    )
 
 
 def _takes(params: Take | Mapping[str, Take] | None) -> tuple[Take, ...]:
