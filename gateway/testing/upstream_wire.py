@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.service.messages import Headers, ResponseHead
-    from gateway.service.upstream.answer import AnswerBody
+    from gateway.service.upstream.answer import AnswerBody, WholeBody
     from gateway.service.upstream.connect import Connector
     from gateway.service.upstream.limits import Limits
 
@@ -88,8 +88,7 @@ def _read(
     pool = Pool(cast("Connector", None), limits)
     connection = Connection(loop, pool)
     connection.connection_made(cast("asyncio.Transport", _NoSocket()))
-    answers = connection.begin(b"", request)
-    connection.await_answer()
+    asked = connection.begin(b"", request, whole=True)
     kept = False
     edges = sorted({0, len(message), *(min(cut, len(message)) for cut in cuts)})
     for start, end in pairwise(edges):
@@ -101,18 +100,17 @@ def _read(
     pool.close()
     interim: list[ResponseHead] = []
     try:
-        while True:
-            answer = answers.next().result()  # raises InvalidStateError if nobody has decided it
-            if answer.head.status >= 200 or answer.head.status == 101:
-                break
+        answer = asked.result()  # raises InvalidStateError if nobody has decided it
+        while answer.following is not None:
             interim.append(answer.head)
+            answer = answer.following.result()
     except GatewayError:
         return AnswerRead(interim, None, b"", [], failed=True, kept=kept)
     body, failed = _whole(answer.body)
     return AnswerRead(interim, answer.head, body, answer.body.trailers, failed=failed, kept=kept)
 
 
-def _whole(body: AnswerBody) -> tuple[bytes, bool]:
+def _whole(body: AnswerBody | WholeBody) -> tuple[bytes, bool]:
     """All there is of it, and whether it breaks off then."""
     pieces: list[bytes] = []
     while True:

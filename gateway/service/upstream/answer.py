@@ -14,30 +14,28 @@ if TYPE_CHECKING:
     from gateway.service.messages import Headers, ResponseHead, Tunnel
     from gateway.service.upstream.connection import Connection
 
-__all__ = ["HELD", "AnswerBody", "UpstreamAnswer"]
+__all__ = ["HELD", "AnswerBody", "UpstreamAnswer", "WholeBody"]
 
 HELD: Final = 256 * 1024  # bytes; with more than this unread, nothing is taken from the socket
 
 
 class AnswerBody:
-    """The body of one answer, or the bytes of a connection that has left HTTP. For one reader.
+    """The body of an answer that is still to come, or the bytes of a connection that has left HTTP. For one reader.
 
     The connection puts pieces in. It is let go of as soon as the body is whole, and serves other requests then: what
-    is held here belongs to this answer alone. `whole` is all of it, if it is here already.
+    is held here belongs to this answer alone.
     """
 
     __slots__ = ("_connection", "_error", "_pieces", "_waiter", "complete", "held", "length", "quiet", "trailers")
 
-    def __init__(
-        self, connection: Connection | None, length: int | None, *, quiet: bool = False, whole: bytes | None = None
-    ) -> None:
+    def __init__(self, connection: Connection, length: int | None, *, quiet: bool = False) -> None:
         self.length = length
         self.trailers: Headers = []
-        self.complete = whole is not None
-        self.held = len(whole) if whole else 0  # bytes that came and are not read
+        self.complete = False
+        self.held = 0  # bytes that came and are not read
         self.quiet = quiet  # may be silent for ever
-        self._connection = connection
-        self._pieces: list[bytes] = [whole] if whole else []
+        self._connection: Connection | None = connection
+        self._pieces: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._error: GatewayError | None = None
 
@@ -93,18 +91,53 @@ class AnswerBody:
             self._waiter.set_result(None)
 
 
+class WholeBody:
+    """The body of an answer that came as a whole with its head."""
+
+    __slots__ = ("_held", "length", "trailers")
+
+    complete: Final = True
+
+    def __init__(self, whole: bytes) -> None:
+        self._held = whole
+        self.length = len(whole)
+        self.trailers: Headers = []
+
+    @property
+    def held(self) -> int:
+        """How many bytes are not read yet."""
+        return len(self._held)
+
+    async def read(self) -> bytes:
+        """All of it; empty after that."""
+        return self.taken()
+
+    def taken(self) -> bytes:
+        """All of it; empty after that."""
+        held = self._held
+        self._held = b""
+        return held
+
+
 class UpstreamAnswer:
     """An answer. Whoever has it calls `release` in any case, or `upgrade` after a 101.
 
     `head` is as the upstream sent it, with what concerns the connection only still in it. `body` is empty after HEAD
-    and for 204 and 304.
+    and for 204 and 304. An interim answer (1xx, but not 101) has another one `following` it.
     """
 
-    __slots__ = ("_connection", "body", "head")
+    __slots__ = ("_connection", "body", "following", "head")
 
-    def __init__(self, head: ResponseHead, body: AnswerBody, connection: Connection | None) -> None:
+    def __init__(
+        self,
+        head: ResponseHead,
+        body: AnswerBody | WholeBody,
+        connection: Connection | None,
+        following: asyncio.Future[UpstreamAnswer] | None = None,
+    ) -> None:
         self.head = head
         self.body = body
+        self.following = following
         self._connection = connection
 
     async def whole(self, limit: int) -> tuple[bytes, bool]:
@@ -115,7 +148,8 @@ class UpstreamAnswer:
         """
         body = self.body
         if body.complete:
-            return (body.taken(), True) if body.held <= limit else (body.taken(), False)
+            fits = body.held <= limit
+            return body.taken(), fits
         if body.length is not None and body.length > limit:
             return body.taken(), False
         pieces = []

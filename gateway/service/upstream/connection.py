@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final, cast
 from gateway.errors import UpstreamFailed
 from gateway.service.messages import value_of
 from gateway.service.upstream import faults
-from gateway.service.upstream.answer import HELD, AnswerBody, UpstreamAnswer
+from gateway.service.upstream.answer import HELD, AnswerBody, UpstreamAnswer, WholeBody
 from gateway.service.upstream.chunks import Chunks
 from gateway.service.upstream.heads import HeadReader
 from gateway.service.upstream.outflow import Outflow, something_came
-from gateway.service.upstream.queue import AnswerQueue
 from gateway.service.upstream.times import TimeLimits
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ _WHERE: Final = {_HEAD: "before it had answered", _TUNNEL: "after it had switche
 class Connection(asyncio.Protocol):
     """An open connection that does one exchange at a time, over and over.
 
-    `begin` writes a request and gives the queue of its answers. As soon as an answer is whole and another
+    `begin` writes a request and gives the first of its answers. As soon as an answer is whole and another
     may follow, the connection goes back to its pool by itself. Any byte between two exchanges closes it: an
     answer that nobody asked for must never meet the next request.
     """
@@ -57,7 +56,8 @@ class Connection(asyncio.Protocol):
         self._request: RequestHead | None = None  # says how the answer is to be read
         self._keep = self._paused = False
         self._heads = HeadReader(pool.known_heads, pool.limits.head)
-        self._answers: AnswerQueue | None = None
+        self._asked: asyncio.Future[UpstreamAnswer] | None = None  # the first answer
+        self._next: asyncio.Future[UpstreamAnswer] | None = None  # the next one, up to the final one
         self._interim_count = 0
         self._body: AnswerBody | None = None
         self._left = 0
@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
         self._upload: asyncio.Task[None] | None = None
         self._go_ahead: asyncio.Future[None] | None = None
         self._times = TimeLimits(loop, self.fail)
-        self._out = Outflow(self._times, pool.limits.write)
+        self.out: Final = Outflow(loop, self._times, pool.limits.write)  # what is written after the first piece
 
     @property
     def open(self) -> bool:
@@ -74,21 +74,26 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------ a request
 
-    def begin(self, request: bytes, head: RequestHead) -> AnswerQueue:
-        """Write `request`, or only its `head`, and get its answers; the first of 200 or more is the final one."""
+    def begin(self, request: bytes, head: RequestHead, *, whole: bool) -> asyncio.Future[UpstreamAnswer]:
+        """Write `request`, which is the whole of it or its `head`, and get the first answer.
+
+        The future belongs to this request alone: whatever becomes of the connection, it never gets the answer to
+        another one. It may raise `UpstreamFailed`.
+        """
         self._phase = _HEAD
         self._request = head
         self.began = False
         self._interim_count = 0
-        self._heads.begin()
-        answers = self._answers = AnswerQueue(self.loop)
+        asked = self._asked = self._next = self.loop.create_future()
         assert self._transport is not None
         self._transport.write(request)
-        return answers
+        if whole:
+            self._times.answer_by(self._pool.limits.answer)
+        return asked
 
-    def give_up(self, answers: AnswerQueue) -> None:
-        """Nobody waits for `answers` any more: close, unless the connection is through with them."""
-        if self._answers is answers:
+    def give_up(self, asked: asyncio.Future[UpstreamAnswer]) -> None:
+        """Nobody waits for answers to this request any more: close, unless the connection is through with it."""
+        if self._asked is asked:
             self.abort()
 
     def await_answer(self) -> None:
@@ -112,14 +117,6 @@ class Connection(asyncio.Protocol):
             self._upload = None
             self.fail(error)
 
-    def write(self, piece: bytes, *more: bytes) -> None:
-        """Write on. Raises `UpstreamFailed` if the connection is gone."""
-        self._out.write(piece, *more)
-
-    async def drained(self) -> None:
-        """Wait while the upstream reads slowly. Raises `UpstreamFailed` if it takes nothing, or is gone."""
-        await self._out.drained(self.loop)
-
     # ------------------------------------------------------------ an answer
 
     def await_piece(self, *, quiet: bool) -> None:
@@ -134,11 +131,12 @@ class Connection(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
-    def let_go(self, body: AnswerBody) -> None:
+    def let_go(self, body: AnswerBody | WholeBody) -> None:
         """Nobody reads `body` any more."""
-        if self._body is body:
+        mine = self._body
+        if mine is not None and mine is body:
             self._body = None
-            body.fail(faults.given_up())
+            mine.fail(faults.given_up())
             self.abort()
 
     def stream(self) -> AnswerBody:
@@ -152,14 +150,15 @@ class Connection(asyncio.Protocol):
         """Close at once; whoever waits for something of it gets `error`."""
         if self._phase == _OVER:
             return
-        answers, body = self._answers, self._body
-        self._answers = self._body = None
+        waiter, body = self._next, self._body
+        self._asked = self._next = self._body = None
         self.abort()
-        if answers is not None:
-            answers.fail(error)
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+            waiter.exception()  # so that nothing is said of it if nobody waits for a final answer after an interim one
         if body is not None:
             body.fail(error)
-        self._out.fail(error)
+        self.out.fail(error)
 
     def abort(self) -> None:
         """Close at once."""
@@ -198,7 +197,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is open (after the TLS handshake, if there is one)."""
-        self._transport = self._out.transport = cast("asyncio.Transport", transport)
+        self._transport = self.out.transport = cast("asyncio.Transport", transport)
         self._phase = _IDLE
 
     def data_received(self, data: bytes) -> None:
@@ -234,17 +233,17 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, by us, by an orderly end or by a reset (`exc`)."""
-        self._transport = self._out.transport = None
+        self._transport = self.out.transport = None
         in_head = self._phase == _HEAD and self.began
         self.fail(faults.lost(exc, "in the middle of the head of its answer" if in_head else _WHERE.get(self._phase)))
 
     def pause_writing(self) -> None:
         """The other side reads slowly."""
-        self._out.pause()
+        self.out.pause()
 
     def resume_writing(self) -> None:
         """It has read."""
-        self._out.resume()
+        self.out.resume()
 
     # ------------------------------------------------------------ reading
 
@@ -275,7 +274,8 @@ class Connection(asyncio.Protocol):
             self._phase = _TUNNEL
             self._times.read_by = 0.0
             self._body = AnswerBody(self, None, quiet=True)
-            self._put(UpstreamAnswer(head.response(), self._body, self))
+            if self._next is not None and not self._next.done():
+                self._next.set_result(UpstreamAnswer(head.response(), self._body, self))
             self._feed(rest)
             return False
         if self._interim_count > _INTERIM:
@@ -285,11 +285,15 @@ class Connection(asyncio.Protocol):
             self._go_ahead.set_result(None)
         if self._upload is None:
             self.await_answer()
-        self._put(UpstreamAnswer(head.response(), AnswerBody(None, 0, whole=b""), None))
+        waiter, following = self._next, self.loop.create_future()
+        self._next = following
+        if waiter is not None and not waiter.done():
+            waiter.set_result(UpstreamAnswer(head.response(), WholeBody(b""), None, following))
         return True
 
     def _take_final(self, head: ReadHead, rest: bytes) -> None:
         self._times.read_by = 0.0
+        waiter = self._next  # before the connection may go back to its pool
         status, length = head.status, head.length
         self._keep = head.keep
         if head.kept_for is not None:
@@ -305,10 +309,9 @@ class Connection(asyncio.Protocol):
             if len(rest) > length:  # bytes behind the answer: it stands, but nothing else may follow here
                 self._keep = False
                 rest = rest[:length]
-            answers = self._answers
             self._finish()
-            if answers is not None:
-                answers.put(UpstreamAnswer(head.response(), AnswerBody(None, length, whole=rest), None))
+            if waiter is not None and not waiter.done():
+                waiter.set_result(UpstreamAnswer(head.response(), WholeBody(rest), None))
             return
         body = self._body = AnswerBody(self, length, quiet=head.quiet)
         if self._upload is not None:
@@ -318,8 +321,6 @@ class Connection(asyncio.Protocol):
                 self._keep = False
             elif self._go_ahead is not None and not self._go_ahead.done():
                 self._go_ahead.set_result(None)
-        answers = self._answers  # before the connection may go back to its pool
-        answer = UpstreamAnswer(head.response(), body, self)
         if length is not None:
             self._phase = _SIZED
             self._left = length
@@ -333,12 +334,8 @@ class Connection(asyncio.Protocol):
             self._phase = _TO_END
             self._keep = False
             self._feed(rest)
-        if answers is not None:
-            answers.put(answer)
-
-    def _put(self, answer: UpstreamAnswer) -> None:
-        if self._answers is not None:
-            self._answers.put(answer)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(UpstreamAnswer(head.response(), body, self))
 
     def _take_sized(self, data: bytes) -> None:
         left = self._left - len(data)
@@ -385,7 +382,7 @@ class Connection(asyncio.Protocol):
     def _finish(self) -> None:
         """The answer is whole."""
         body = self._body
-        self._body = self._answers = None
+        self._body = self._asked = self._next = None
         transport = self._transport
         # Bytes that are still unsent belong to a request that was answered before it was read.
         if self._keep and self._upload is None and transport is not None and not transport.get_write_buffer_size():

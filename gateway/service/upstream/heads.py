@@ -50,12 +50,14 @@ class ReadHead:
     """A head that was read. `length` is `None` without `content-length`; `chunked` and `length` exclude each other.
 
     `keep`: another answer may follow. `kept_for`: for how many seconds the upstream says that it waits for another
-    request. `quiet`: the answer is a stream of events, which may be silent for as long as nothing happens.
+    request. `quiet`: the answer is a stream of events, which may be silent for as long as nothing happens. `raw`
+    is all of it, as it came.
     """
 
-    __slots__ = ("chunked", "headers", "keep", "kept_for", "length", "quiet", "reason", "status")
+    __slots__ = ("chunked", "headers", "keep", "kept_for", "length", "quiet", "raw", "reason", "status")
 
-    def __init__(self, status: int, reason: bytes, headers: Headers, *, keep: bool) -> None:
+    def __init__(self, raw: bytes, status: int, reason: bytes, headers: Headers, *, keep: bool) -> None:
+        self.raw = raw
         self.status = status
         self.reason = reason
         self.headers = headers
@@ -83,7 +85,7 @@ def read_head(raw: bytes) -> ReadHead:
     newer = line[1] == b"1"
     status = int(line[2])
     headers = [(name.lower(), value.strip(b" \t")) for name, value in found]
-    head = ReadHead(status, (line[3] or b"").strip(b" \t"), headers, keep=newer)
+    head = ReadHead(raw, status, (line[3] or b"").strip(b" \t"), headers, keep=newer)
     for name, value in headers:
         if name == b"content-length":
             if head.length is not None or not _LENGTH.fullmatch(value):
@@ -138,23 +140,26 @@ class KnownHeads:
 
 
 class HeadReader:
-    """Finds heads of at most `limit` bytes in what comes on one connection."""
+    """Finds heads of at most `limit` bytes in what comes on one connection.
 
-    __slots__ = ("_held", "_known", "_limit")
+    The last one is kept: a server mostly repeats it on a connection, byte for byte.
+    """
+
+    __slots__ = ("_held", "_known", "_last", "_limit")
 
     def __init__(self, known: KnownHeads, limit: int) -> None:
         self._known = known
         self._limit = limit
         self._held: bytearray | None = None  # the beginning of a head
-
-    def begin(self) -> None:
-        """Another answer is to come."""
-        self._held = None
+        self._last: ReadHead | None = None
 
     def feed(self, data: bytes) -> tuple[ReadHead, bytes] | None:
         """The head and what follows it in `data`; `None` if it is not whole. Raises `UpstreamFailed`."""
         held = self._held
         if held is None:
+            last = self._last
+            if last is not None and data.startswith(last.raw):
+                return last, data[len(last.raw) :]
             end = data.find(_END)
             if end < 0:
                 held = self._held = bytearray(data)
@@ -172,7 +177,8 @@ class HeadReader:
         end += 4
         if end > self._limit:
             raise self._too_large()
-        return self._known.read(data[:end]), data[end:]
+        head = self._last = self._known.read(data[:end])
+        return head, data[end:]
 
     def _check_beginning(self, held: bytearray, start: int) -> None:
         """What is wrong for certain is said at once, so that nobody waits for the end of it."""

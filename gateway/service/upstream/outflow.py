@@ -21,10 +21,11 @@ _JOIN_UP_TO: Final = 64 * 1024  # a larger piece is not copied to stand between 
 class Outflow:
     """Writes to a transport for one writer. `seconds` is how long the other side may take nothing."""
 
-    __slots__ = ("_full", "_seconds", "_times", "_waiter", "transport")
+    __slots__ = ("_full", "_loop", "_seconds", "_times", "_waiter", "transport")
 
-    def __init__(self, times: TimeLimits, seconds: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, times: TimeLimits, seconds: float) -> None:
         self.transport: asyncio.Transport | None = None  # while the connection is open
+        self._loop = loop
         self._times = times
         self._seconds = seconds
         self._full = False
@@ -42,11 +43,11 @@ class Outflow:
         else:
             transport.write(b"".join((piece, *more)))
 
-    async def drained(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def drained(self) -> None:
         """Wait while the other side reads slowly. Raises `UpstreamFailed` if it takes nothing, or is gone."""
         if not self._full:
             return
-        waiter = self._waiter = loop.create_future()
+        waiter = self._waiter = self._loop.create_future()
         self._times.written_by(self._seconds)
         try:
             await waiter

@@ -10,46 +10,60 @@ from gateway.service.upstream.heads import NO_TRAILERS
 if TYPE_CHECKING:
     from gateway.service.messages import Headers, RequestHead
 
-__all__ = ["IDEMPOTENT", "written_head", "written_trailers"]
+__all__ = ["IDEMPOTENT", "HeadWriter", "written_trailers"]
 
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, section 9.2.2
 
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE"})  # without a body, no length is told
-_field: Final = b": ".join
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+_LISTS_KEPT: Final = 512
+_FIELDS_KEPT: Final = 4096  # bytes
 
 
-def written_head(head: RequestHead, length: int | None) -> bytes:
-    """The bytes of `head` for a body of `length` bytes; `None`: chunked. What `head` says of framing is replaced.
+class HeadWriter:
+    """Writes heads of requests. Fields that come again in the very same list are written once.
 
-    Raises `UpstreamFailed` if it cannot be written so that it would be read as it is meant.
+    A list that has changed since is noticed, and written anew.
     """
-    headers = head.headers
-    for name, _ in headers:
-        if name in _FRAMING:
-            headers = [field for field in headers if field[0] not in _FRAMING]
-            break
-    framing: tuple[bytes, ...]
-    if length is None:
-        framing = (b"transfer-encoding: chunked", b"", b"")
-    elif length or head.method not in _BODILESS:
-        framing = (b"content-length: %d" % length, b"", b"")
-    else:
-        framing = (b"", b"")
-    try:
-        first = f"{head.method} {head.target} HTTP/1.1".encode("latin-1")
-    except UnicodeEncodeError:
-        raise _unwritable() from None
-    written = b"\r\n".join((first, *map(_field, headers), *framing))
-    # A line end within a name or a value makes one line more.
-    if (
-        len(written.splitlines()) != len(headers) + len(framing)
-        or first.count(b" ") != 2
-        or 0 in written
-        or not head.method
-    ):
-        raise _unwritable()
-    return written
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        # By the identity of a list: the list, which must live for as long as its number stands here, what was in it,
+        # and the bytes.
+        self._known: dict[int, tuple[Headers, Headers, bytes]] = {}
+
+    def write(self, head: RequestHead, length: int | None) -> bytes:
+        """The bytes of `head` for a body of `length` bytes; `None`: chunked. What `head` says of framing is replaced.
+
+        Raises `UpstreamFailed` if it cannot be written so that it would be read as it is meant.
+        """
+        headers = head.headers
+        known = self._known.get(id(headers))
+        fields = known[2] if known is not None and known[1] == headers else self._written(headers)
+        try:
+            line = f"{head.method} {head.target} HTTP/1.1\r\n".encode("latin-1")
+        except UnicodeEncodeError:
+            raise _unwritable() from None
+        if line.count(b" ") != 2 or line.count(b"\n") != 1 or line.count(b"\r") != 1 or 0 in line or line[0] == 0x20:
+            raise _unwritable()
+        if length is None:
+            return b"%b%btransfer-encoding: chunked\r\n\r\n" % (line, fields)
+        if length or head.method not in _BODILESS:
+            return b"%b%bcontent-length: %d\r\n\r\n" % (line, fields, length)
+        return line + fields + b"\r\n"
+
+    def _written(self, headers: Headers) -> bytes:
+        lines = [name + b": " + value + b"\r\n" for name, value in headers if name not in _FRAMING]
+        fields = b"".join(lines)
+        # A line end within a name or a value makes one line more.
+        if fields.count(b"\n") != len(lines) or fields.count(b"\r") != len(lines) or 0 in fields:
+            raise _unwritable()
+        if len(fields) <= _FIELDS_KEPT:
+            if len(self._known) >= _LISTS_KEPT:
+                self._known.clear()
+            self._known[id(headers)] = (headers, headers.copy(), fields)
+        return fields
 
 
 def written_trailers(trailers: Headers) -> bytes:

@@ -10,7 +10,7 @@ from gateway.errors import UpstreamFailed
 from gateway.service.messages import RequestHead
 from gateway.service.upstream.health import Health, UpstreamStatus
 from gateway.service.upstream.pool import Pool
-from gateway.service.upstream.request import written_head
+from gateway.service.upstream.request import HeadWriter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -43,6 +43,7 @@ class Server:
         self.origin = origin
         self.pool = Pool(connector, limits)
         self.health = Health(str(origin), limits, clock)
+        self.heads = HeadWriter()
         self.requests = 0
         self.failures: Counter[str] = Counter()
         self._limits = limits
@@ -146,17 +147,17 @@ class Server:
         limits = self._limits
         headers = [(b"host", self.origin.authority.encode()), (b"user-agent", b"query-hook-gateway")]
         head = RequestHead("GET", limits.health_path or "/", headers)
-        request = written_head(head, 0)
+        request = HeadWriter().write(head, 0)
         try:
             async with asyncio.timeout(limits.health_timeout):
                 connection = self.pool.take() or await self.pool.get()
-                answers = connection.begin(request, head)
+                asked = connection.begin(request, head, whole=True)
                 try:
-                    answer = await answers.next()
-                    while answer.head.status < 200:
-                        answer = await answers.next()
+                    answer = await asked
+                    while answer.following is not None:
+                        answer = await answer.following
                 except BaseException:
-                    connection.give_up(answers)
+                    connection.give_up(asked)
                     raise
                 try:
                     await answer.whole(_HEALTH_ANSWER)

@@ -26,8 +26,8 @@ class UpstreamTunnel:
 
     async def write(self, piece: bytes) -> None:
         """Send bytes; waits while the upstream reads slowly. Raises `UpstreamFailed` if it is gone."""
-        self._connection.write(piece)
-        await self._connection.drained()
+        self._connection.out.write(piece)
+        await self._connection.out.drained()
 
     def write_eof(self) -> None:
         """End one's own sending. Over TLS that ends both ways, so there it is left to `close`."""

@@ -73,17 +73,17 @@ async def _send(connection: Connection, body: Body) -> None:
     left = body.length
     if left is None:
         while piece := await body.read():
-            connection.write(b"%x\r\n" % len(piece), piece, b"\r\n")
-            await connection.drained()
-        connection.write(written_trailers(body.trailers))
+            connection.out.write(b"%x\r\n" % len(piece), piece, b"\r\n")
+            await connection.out.drained()
+        connection.out.write(written_trailers(body.trailers))
         return
     while left > 0:
         piece = await body.read()
         left -= len(piece)
         if not piece or left < 0:
             raise _other_length()
-        connection.write(piece)
-        await connection.drained()
+        connection.out.write(piece)
+        await connection.out.drained()
 
 
 def _other_length() -> UpstreamFailed:

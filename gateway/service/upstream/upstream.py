@@ -10,7 +10,7 @@ from gateway.errors import UpstreamFailed
 from gateway.service.messages import value_of
 from gateway.service.upstream.connect import Connector, tls_context
 from gateway.service.upstream.limits import Limits
-from gateway.service.upstream.request import IDEMPOTENT, written_head
+from gateway.service.upstream.request import IDEMPOTENT
 from gateway.service.upstream.server import Server
 from gateway.service.upstream.upload import COLLECTED, BytesBody, collected, upload
 from gateway.transport.origin import Origin, parse_origin
@@ -66,71 +66,67 @@ class Upstream:
         Raises `UpstreamFailed`, and what `body` and `informational` raise.
         """
         server = self._server
+        health = server.health
         server.requests += 1
         streamed: Body | None = None
         if body is None:
-            request = written_head(head, 0)
+            request = server.heads.write(head, 0)
         elif not isinstance(body, bytes):
             length = body.length
             if length is not None and length <= COLLECTED and value_of(head.headers, b"expect") is None:
                 body = await collected(body, length)
-                request = written_head(head, length) + body
+                request = server.heads.write(head, length) + body
             else:
                 streamed = body
-                request = written_head(head, length)
+                request = server.heads.write(head, length)
         elif len(body) <= COLLECTED:
-            request = written_head(head, len(body)) + body
+            request = server.heads.write(head, len(body)) + body
         else:
-            request = written_head(head, len(body))
+            request = server.heads.write(head, len(body))
             streamed = BytesBody(body)
-        retries = 0
-        if head.method in IDEMPOTENT and (streamed is None or isinstance(streamed, BytesBody)):
-            retries = self._pool.limits.retries
-        fresh = False
+        repeated = 0
         while True:
             began = reused = False
             try:
-                connection = self._kept() if not fresh else None
+                if health.down and health.checked and not repeated:
+                    raise server.is_down()
+                connection = None if repeated else self._pool.take()
                 if connection is None:
-                    connection = await server.connection(fresh=fresh)
+                    connection = await server.connection(fresh=repeated > 0)
                 reused = connection.reused
-                answers = connection.begin(request, head)
+                asked = connection.begin(request, head, whole=streamed is None)
                 try:
-                    if streamed is None:
-                        connection.await_answer()
-                    else:
+                    if streamed is not None:
                         self._send_body(connection, head, streamed)
-                    answer = await answers.next()
-                    while answer.head.status < 200 and answer.head.status != 101:
+                    answer = await asked
+                    while answer.following is not None:
                         if informational is not None and answer.head.status != 100:
                             await informational(answer.head)
-                        answer = await answers.next()
+                        answer = await answer.following
                 except BaseException:
                     began = connection.began
-                    connection.give_up(answers)
+                    connection.give_up(asked)
                     raise
             except UpstreamFailed as error:
-                if not retries or began or error.reason != "broke_off":
+                if began or error.reason != "broke_off" or not self._may_repeat(head, streamed, repeated):
                     error.place = str(server.origin)
                     server.failures[error.reason] += 1
                     raise
             else:
                 # The upstream had given up the connection, and this is what it said then (RFC 9110, section 15.5.9).
-                if answer.head.status != 408 or not reused or not retries:
-                    if not server.health.settled:
-                        server.health.good()
+                if answer.head.status != 408 or not reused or not self._may_repeat(head, streamed, repeated):
+                    if not health.settled:
+                        health.good()
                     return answer
                 answer.release()
-            retries -= 1
-            fresh = True
+            repeated += 1
             if isinstance(body, bytes) and streamed is not None:
                 streamed = BytesBody(body)
 
-    def _kept(self) -> Connection | None:
-        health = self._server.health
-        if health.down and health.checked:
-            raise self._server.is_down()
-        return self._pool.take()
+    def _may_repeat(self, head: RequestHead, streamed: Body | None, repeated: int) -> bool:
+        """Whether a request that was sent `repeated` times beside the first is sent once more."""
+        here = streamed is None or isinstance(streamed, BytesBody)
+        return here and head.method in IDEMPOTENT and repeated < self._pool.limits.retries
 
     def _send_body(self, connection: Connection, head: RequestHead, body: Body) -> None:
         go_ahead = None

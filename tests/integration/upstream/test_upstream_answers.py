@@ -134,6 +134,12 @@ async def test_a_body_that_is_broken_fails_and_ends_its_connection(serve, client
     assert upstreams.status()[0].open == 0
 
 
+async def test_an_answer_whose_body_is_broken_at_once_is_none(serve, client):
+    server = await serve(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n")
+    with pytest.raises(UpstreamFailed, match="chunks that are not valid"):
+        await ask((await client()).at(server.url))
+
+
 async def test_a_head_answer_has_no_body_whatever_its_length_says(serve, client):
     server = await serve(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
     upstream = (await client()).at(server.url)

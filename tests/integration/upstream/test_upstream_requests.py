@@ -92,6 +92,36 @@ async def test_a_head_that_would_be_read_as_something_else_is_not_sent(serve, cl
     assert server.accepted == 0
 
 
+async def test_headers_in_one_list_are_sent_as_they_are_at_the_time(serve, client):
+    seen = []
+    server = await serve(keeping(seen))
+    upstream = (await client()).at(server.url)
+    headers = [(b"host", b"api.test"), (b"x-a", b"1")]
+    for change in (lambda: None, lambda: None, lambda: headers.append((b"x-b", b"2")), headers.pop, headers.clear):
+        change()
+        await (await upstream.send(RequestHead("GET", "/", headers), None)).whole(10)
+    await (await upstream.send(RequestHead("POST", "/", headers), b"ok")).whole(10)
+    first = b"GET / HTTP/1.1\r\n"
+    assert [sent for sent, _ in seen] == [
+        first + b"host: api.test\r\nx-a: 1\r\n\r\n",
+        first + b"host: api.test\r\nx-a: 1\r\n\r\n",
+        first + b"host: api.test\r\nx-a: 1\r\nx-b: 2\r\n\r\n",
+        first + b"host: api.test\r\nx-a: 1\r\n\r\n",
+        first + b"\r\n",
+        b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n",
+    ]
+
+
+async def test_headers_of_more_lists_than_are_remembered_are_sent_as_they_are(serve, client):
+    seen = []
+    server = await serve(keeping(seen))
+    upstream = (await client()).at(server.url)
+    heads = [RequestHead("GET", "/", [(b"x-a", b"%d" % number)]) for number in range(600)]
+    for sent in heads * 2:
+        await (await upstream.send(sent, None)).whole(10)
+    assert [sent for sent, _ in seen] == [b"GET / HTTP/1.1\r\nx-a: %d\r\n\r\n" % number for number in range(600)] * 2
+
+
 async def test_a_base_path_stands_before_the_request_s_own(serve, client):
     server = await serve(OK)
     upstreams = await client()
