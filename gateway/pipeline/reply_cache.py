@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import count
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from cachetools import Cache, LRUCache
@@ -55,7 +56,7 @@ class _Entries(LRUCache["Key", _Kept]):
     """A cachetools cache that counts what it throws out to make room."""
 
     def __init__(self, max_bytes: int, counts: CacheCounts) -> None:
-        super().__init__(max_bytes, getsizeof=_size)
+        super().__init__(max_bytes, getsizeof=attrgetter("size"))
         self._counts = counts
 
     def holds(self, key: Key, number: int) -> bool:
@@ -66,10 +67,6 @@ class _Entries(LRUCache["Key", _Kept]):
         """Throw out the one that was not used for longest."""
         self._counts.evicted += 1
         return super().popitem()
-
-
-def _size(kept: _Kept) -> int:
-    return kept.size
 
 
 class ReplyCache:

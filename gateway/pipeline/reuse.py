@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 # To find a member through its class takes as long as a step of the path.
 _CACHED: Final = Status.CACHED
+_MAY_BE_KEPT: Final = (Status.APPLIED, Status.UNCHANGED)
 
 _HASH_IN_THREAD: Final = 1024 * 1024  # hashing releases the GIL; below this a thread costs more than it gives
 # Of its time, who waits for another's call spends this share. The rest is more than half, which is the least with which
@@ -54,32 +55,35 @@ class ReuseSettings:
 
 
 class _Flight:
-    """One call that others may wait for. It is a task of its own, which ends when nobody waits any more."""
+    """One call that others may wait for. It is a task of its own, which ends when nobody waits any more.
 
-    __slots__ = ("fresh", "riders", "task")
+    `landed` is done when the task is about to end: who began it waits for that. `fresh`: its reply may be used again.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("fresh", "landed", "riders", "task")
+
+    task: asyncio.Task[Turned]
+
+    def __init__(self, landed: asyncio.Future[None]) -> None:
+        self.landed = landed
         self.riders = 0
         self.fresh = False
-        self.task: asyncio.Task[Turned] | None = None
 
-    async def ride(self, seconds: float | None) -> asyncio.Task[Turned]:
-        """The task, after it ended or after `seconds`. Cancelling the last one who rides cancels it, too."""
-        task = self.task
-        assert task is not None
+    async def ride(self, until: Awaitable[object]) -> asyncio.Task[Turned]:
+        """The task, after `until`. Cancelling the last one who rides cancels it, too."""
         self.riders += 1
         try:
-            await asyncio.wait((task,), timeout=seconds)
+            await until
         finally:
             self.riders -= 1
-            if not self.riders and not task.done():
-                task.cancel()
-                await asyncio.wait((task,))
-        return task
+            if not self.riders and not self.task.done():
+                self.task.cancel()
+                await asyncio.wait((self.task,))
+        return self.task
 
     async def shared(self, seconds: float) -> Turned | None:
         """What became of the call, if that may be used again and is there within `seconds`."""
-        task = await self.ride(seconds)
+        task = await self.ride(asyncio.wait((self.task,), timeout=seconds))
         return task.result() if self.fresh and task.done() and not task.cancelled() else None
 
 
@@ -148,29 +152,34 @@ class Reuse:
                 after = Result(turned[0].body, sent.content_type) if changed else sent
                 return after, _cached(hook, begun, "from an equal call that was under way", changed=changed), None
         cache.counts.misses += 1
-        return _since(begun, await self._call(key, sent, deadline, partial(call, *what), _Flight()))
+        turned, _ = await self._call(key, sent, deadline, partial(call, *what))
+        return _since(begun, turned)
 
     async def _lead(self, key: Key, sent: Result, deadline: float, call: Call) -> Turned:
         """Make the call that others may wait for."""
-        flight = self._flights[key] = _Flight()
-        flight.task = asyncio.get_running_loop().create_task(self._fly(key, sent, deadline, call, flight))
-        return (await flight.ride(None)).result()
+        loop = asyncio.get_running_loop()
+        flight = self._flights[key] = _Flight(loop.create_future())
+        flight.task = loop.create_task(self._fly(key, sent, deadline, call, flight))
+        return (await flight.ride(flight.landed)).result()
 
     async def _fly(self, key: Key, sent: Result, deadline: float, call: Call, flight: _Flight) -> Turned:
         try:
-            return await self._call(key, sent, deadline, call, flight)
+            turned, flight.fresh = await self._call(key, sent, deadline, call)
+            return turned
         finally:
             del self._flights[key]
+            if not flight.landed.done():  # done if who began it has gone away
+                flight.landed.set_result(None)
 
-    async def _call(self, key: Key, sent: Result, deadline: float, call: Call, flight: _Flight) -> Turned:
-        """Make a call, and keep what it brings for as long as the reply allows."""
+    async def _call(self, key: Key, sent: Result, deadline: float, call: Call) -> tuple[Turned, bool]:
+        """Make a call, and keep what it brings for as long as the reply allows; whether it does."""
         seen = Exchanged()
         turned = await call(deadline, seen)
         after, outcome, _ = turned
-        if seen.fresh > 0 and outcome.status in (Status.APPLIED, Status.UNCHANGED):
-            flight.fresh = True
+        fresh = seen.fresh > 0 and outcome.status in _MAY_BE_KEPT
+        if fresh:
             self._cache.put(key, after.body if after is not sent else None, seen.fresh)
-        return turned
+        return turned, fresh
 
 
 def _digest(question: bytes, sent: Result) -> bytes:
