@@ -94,19 +94,14 @@ class AnswerBody:
 class WholeBody:
     """The body of an answer that came as a whole with its head."""
 
-    __slots__ = ("_held", "length", "trailers")
+    __slots__ = ("_whole", "held", "length", "trailers")
 
     complete: Final = True
 
     def __init__(self, whole: bytes) -> None:
-        self._held = whole
-        self.length = len(whole)
+        self.length = self.held = len(whole)  # altogether; not read yet
         self.trailers: Headers = []
-
-    @property
-    def held(self) -> int:
-        """How many bytes are not read yet."""
-        return len(self._held)
+        self._whole = whole
 
     async def read(self) -> bytes:
         """All of it; empty after that."""
@@ -114,9 +109,10 @@ class WholeBody:
 
     def taken(self) -> bytes:
         """All of it; empty after that."""
-        held = self._held
-        self._held = b""
-        return held
+        whole = self._whole
+        self._whole = b""
+        self.held = 0
+        return whole
 
 
 class UpstreamAnswer:
@@ -148,8 +144,8 @@ class UpstreamAnswer:
         """
         body = self.body
         if body.complete:
-            fits = body.held <= limit
-            return body.taken(), fits
+            held = body.taken()
+            return held, len(held) <= limit
         if body.length is not None and body.length > limit:
             return body.taken(), False
         pieces = []

@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
         self.loop = loop
         self.began = False  # a byte of an answer to the present request has come
         self.reused = False  # it has answered before
-        self.idle_since = 0.0  # loop time
+        self.since = 0.0  # loop time; it was opened, came back to its pool or was taken from it
         self.kept_for = pool.limits.keep_alive  # seconds
         self._pool = pool
         self._transport: asyncio.Transport | None = None
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         self._transport.write(request)
         if whole:
-            self._times.answer_by(self._pool.limits.answer)
+            self._times.answer_by(self._pool.limits.answer, self.since)
         return asked
 
     def give_up(self, asked: asyncio.Future[UpstreamAnswer]) -> None:
@@ -99,7 +99,7 @@ class Connection(asyncio.Protocol):
     def await_answer(self) -> None:
         """The request is written: from now on the time until the head of the answer is limited."""
         if self._phase == _HEAD:
-            self._times.answer_by(self._pool.limits.answer)
+            self._times.answer_by(self._pool.limits.answer, self.loop.time())
 
     def uploading(self, upload: asyncio.Task[None], go_ahead: asyncio.Future[None] | None) -> None:
         """The body of the request is being sent by `upload`, which waits for `go_ahead` first."""
@@ -199,22 +199,28 @@ class Connection(asyncio.Protocol):
         """The connection is open (after the TLS handshake, if there is one)."""
         self._transport = self.out.transport = cast("asyncio.Transport", transport)
         self._phase = _IDLE
+        self.since = self.loop.time()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        phase = self._phase
-        if phase == _HEAD:
-            self._take_head(data)
+        if self._phase != _HEAD:
+            self._take_more(data)
             return
-        self._times.read_by = 0.0
-        if phase == _SIZED:
-            self._take_sized(data)
-        elif phase == _CHUNKED:
-            self._take_chunked(data)
-        elif phase in {_TO_END, _TUNNEL}:
-            self._feed(data)
-        else:  # nobody asked for it
-            self.abort()
+        self.began = True
+        while True:
+            try:
+                found = self._heads.feed(data)
+            except UpstreamFailed as error:
+                self.fail(error)
+                return
+            if found is None:
+                return
+            head, data = found
+            if head.status >= 200:
+                self._take_final(head, data)
+                return
+            if not self._take_interim(head, data) or not data:
+                return
 
     def eof_received(self) -> bool:
         """The other side sends no more."""
@@ -247,22 +253,17 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------ reading
 
-    def _take_head(self, data: bytes) -> None:
-        self.began = True
-        while True:
-            try:
-                found = self._heads.feed(data)
-            except UpstreamFailed as error:
-                self.fail(error)
-                return
-            if found is None:
-                return
-            head, data = found
-            if head.status >= 200:
-                self._take_final(head, data)
-                return
-            if not self._take_interim(head, data) or not data:
-                return
+    def _take_more(self, data: bytes) -> None:
+        phase = self._phase
+        self._times.read_by = 0.0
+        if phase == _SIZED:
+            self._take_sized(data)
+        elif phase == _CHUNKED:
+            self._take_chunked(data)
+        elif phase in {_TO_END, _TUNNEL}:
+            self._feed(data)
+        else:  # nobody asked for it
+            self.abort()
 
     def _take_interim(self, head: ReadHead, rest: bytes) -> bool:
         """Whether another head is to follow."""

@@ -65,6 +65,8 @@ class Health:
         "_pause",
         "_place",
         "checked",
+        "down",
+        "settled",
         "since",
         "state",
         "until",
@@ -76,7 +78,9 @@ class Health:
         self.since: float | None = None
         self.why: str | None = None
         self.until = 0.0  # when it is tried again, while it is down
+        self.down = False  # requests are to fail at once
         self.checked = False  # it is down because of its own answer to a health check
+        self.settled = False  # there is nothing that a request which went well could change
         self._place = place
         self._limits = limits
         self._clock = clock
@@ -84,22 +88,13 @@ class Health:
         self._failed_at = 0.0
         self._pause = limits.down
 
-    @property
-    def down(self) -> bool:
-        """Whether requests are to fail at once."""
-        return self.state is _DOWN
-
-    @property
-    def settled(self) -> bool:
-        """Whether there is nothing that a request which went well could change."""
-        return self.state is _UP and not self._failed
-
     def good(self, *, checked: bool = False) -> None:
         """A connection was made, an answer came, or a health check went well (`checked`)."""
         if self.checked and not checked:
             return
         self._failed = 0
-        self.checked = False
+        self.down = self.checked = False
+        self.settled = True
         if self.state is _UP:
             return
         if self.state is _DOWN:
@@ -113,6 +108,7 @@ class Health:
         if now - self._failed_at > _PERIOD:
             self._failed = 0
         self._failed += 1
+        self.settled = False
         self._failed_at = now
         if self.state is _DOWN:
             self.why = why
@@ -124,6 +120,7 @@ class Health:
             return False
         log.warning("upstream.down", upstream=self._place, failures=self._failed, why=why)
         self.state, self.since, self.why, self.checked = _DOWN, now, why, checked
+        self.down = True
         self.until = now + self._pause
         return True
 

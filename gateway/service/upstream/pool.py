@@ -60,7 +60,9 @@ class Pool:
         idle = self._idle
         while idle:
             connection = idle.pop()
-            for_seconds = connection.loop.time() - connection.idle_since
+            now = connection.loop.time()
+            for_seconds = now - connection.since
+            connection.since = now
             if for_seconds < connection.kept_for and (for_seconds < _ASK_AFTER or not connection.stale()):
                 return connection
             connection.abort()
@@ -93,7 +95,7 @@ class Pool:
         if self._retired or not connection.kept_for:
             connection.abort()
             return
-        connection.idle_since = connection.loop.time()
+        connection.since = connection.loop.time()
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -206,11 +208,11 @@ class Pool:
         loop = asyncio.get_running_loop()
         now = loop.time() + _TICK
         for connection in list(self._idle):
-            if now - connection.idle_since >= connection.kept_for:
+            if now - connection.since >= connection.kept_for:
                 connection.abort()
         self._sweeper = None
         if self._idle:
-            first = min([connection.idle_since + connection.kept_for for connection in self._idle])
+            first = min([connection.since + connection.kept_for for connection in self._idle])
             self._sweeper = loop.call_at(first, self._sweep)
 
 

@@ -15,6 +15,7 @@ __all__ = ["IDEMPOTENT", "HeadWriter", "written_trailers"]
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, section 9.2.2
 
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "DELETE"})  # without a body, no length is told
+_TOKENS: Final = _BODILESS | {"POST", "PUT", "PATCH", "QUERY"}  # methods of which it is known that they can be written
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _LISTS_KEPT: Final = 512
 _FIELDS_KEPT: Final = 4096  # bytes
@@ -41,15 +42,16 @@ class HeadWriter:
         headers = head.headers
         known = self._known.get(id(headers))
         fields = known[2] if known is not None and known[1] == headers else self._written(headers)
+        method, target = head.method, head.target
+        if _breaks_line(target) or (method not in _TOKENS and (not method or _breaks_line(method))):
+            raise _unwritable()
         try:
-            line = f"{head.method} {head.target} HTTP/1.1\r\n".encode("latin-1")
+            line = f"{method} {target} HTTP/1.1\r\n".encode("latin-1")
         except UnicodeEncodeError:
             raise _unwritable() from None
-        if line.count(b" ") != 2 or line.count(b"\n") != 1 or line.count(b"\r") != 1 or 0 in line or line[0] == 0x20:
-            raise _unwritable()
         if length is None:
             return b"%b%btransfer-encoding: chunked\r\n\r\n" % (line, fields)
-        if length or head.method not in _BODILESS:
+        if length or method not in _BODILESS:
             return b"%b%bcontent-length: %d\r\n\r\n" % (line, fields, length)
         return line + fields + b"\r\n"
 
@@ -75,6 +77,10 @@ def written_trailers(trailers: Headers) -> bytes:
     if written.count(b"\n") != len(lines) + 2 or written.count(b"\r") != len(lines) + 2:
         raise _unwritable()
     return written
+
+
+def _breaks_line(word: str) -> bool:
+    return " " in word or "\r" in word or "\n" in word or "\0" in word
 
 
 def _unwritable() -> UpstreamFailed:

@@ -33,11 +33,12 @@ class TimeLimits:
         self._timer_at = 0.0
         self._what_read = self._what_written = 0.0
 
-    def answer_by(self, seconds: float) -> None:
-        """The head of an answer must come within `seconds`."""
+    def answer_by(self, seconds: float, now: float) -> None:
+        """The head of an answer must come within `seconds`; `now` in the loop's time."""
         self._what_read = seconds
-        self.read_by = self._loop.time() + seconds
-        self._arm(self.read_by)
+        by = self.read_by = now + seconds
+        if self._timer is None or self._timer_at > by:
+            self._arm(by)
 
     def piece_by(self, seconds: float) -> None:
         """The next piece of an answer must come within `seconds`."""
