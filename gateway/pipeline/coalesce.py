@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from contextvars import Context, copy_context
 from dataclasses import dataclass
+from operator import attrgetter
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,20 +48,16 @@ class CoalesceSettings:
 
 
 class _Group:
-    """The members of one shared call: first those that came so far, then those who wait for it."""
+    """The members of one shared call: first those that came so far, then those who wait for it, who are `waiting`."""
 
-    __slots__ = ("bytes", "members", "task", "timer")
+    __slots__ = ("bytes", "members", "task", "timer", "waiting")
 
     def __init__(self) -> None:
         self.members: list[Member] = []
         self.bytes = 0
+        self.waiting = 0
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
-
-    @property
-    def deserted(self) -> bool:
-        """Whether nobody waits for it any more."""
-        return all(member.answer.done() for member in self.members)
 
 
 class Coalescer:
@@ -104,10 +101,12 @@ class Coalescer:
             return await self._guard.run(hook, query, event, sent, deadline, seen)
         member = Member(query, event, sent, deadline, seen, loop.create_future(), perf_counter(), copy_context())
         group = self._join(hook, member, size)
+        group.waiting += 1
         try:
             return await member.answer
         finally:
-            if group.deserted:
+            group.waiting -= 1
+            if not group.waiting:
                 await self._desert(hook, group)
 
     def _size(self, event: QueryEvent, sent: Result) -> int:
@@ -179,17 +178,41 @@ class Coalescer:
         self.results += len(members)
         loop = asyncio.get_running_loop()
         latest = max(member.deadline for member in members)
-        timers = [loop.call_at(member.deadline, _late, hook, member) for member in members if member.deadline < latest]
+        deadlines = _Deadlines(loop, hook, [member for member in members if member.deadline < latest])
         try:
             first = members[0]
             guard = self._guard.calling(SharedCall(self._caller, members))
             _, whole, _ = await guard.run(hook, first.query, first.event, first.sent, latest)
         finally:
-            for timer in timers:
-                timer.cancel()
+            deadlines.close()
         for member in members:
             if not member.answer.done():
                 member.answer.set_result(_answer(hook, member, whole))
+
+
+class _Deadlines:
+    """Ends the wait of each of `members` at its own deadline. There is one timer, for the earliest."""
+
+    __slots__ = ("_hook", "_left", "_loop", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, hook: BoundHook, members: list[Member]) -> None:
+        self._loop = loop
+        self._hook = hook
+        self._left = sorted(members, key=attrgetter("deadline"), reverse=True)
+        self._timer: asyncio.TimerHandle | None = None
+        self._wait()
+
+    def _wait(self) -> None:
+        self._timer = self._loop.call_at(self._left[-1].deadline, self._passed) if self._left else None
+
+    def _passed(self) -> None:
+        _late(self._hook, self._left.pop())
+        self._wait()
+
+    def close(self) -> None:
+        """Nobody is late any more."""
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def _answer(hook: BoundHook, member: Member, whole: Outcome) -> Turned:
@@ -199,8 +222,16 @@ def _answer(hook: BoundHook, member: Member, whole: Outcome) -> Turned:
     told = member.told
     if told is None or (whole.status is Status.FAILED and told.reason is None):
         detail = f"the call that it shared with other queries failed: {whole.detail}"
-        outcome = outcome_of(hook, Status.FAILED, whole.reason, begun=begun, detail=detail, bytes_out=seen.sent)
-        return member.sent, outcome._replace(call_id=whole.call_id), None
+        outcome = outcome_of(
+            hook,
+            Status.FAILED,
+            whole.reason,
+            begun=begun,
+            detail=detail,
+            bytes_out=seen.sent,
+            call_id=whole.call_id,
+        )
+        return member.sent, outcome, None
     outcome = outcome_of(
         hook,
         told.status,
@@ -210,8 +241,9 @@ def _answer(hook: BoundHook, member: Member, whole: Outcome) -> Turned:
         changed=told.after is not member.sent,
         bytes_out=seen.sent,
         bytes_in=seen.received,
+        call_id=whole.call_id,
     )
-    return told.after, outcome._replace(call_id=whole.call_id), told.problem
+    return told.after, outcome, told.problem
 
 
 def _late(hook: BoundHook, member: Member) -> None:

@@ -22,20 +22,22 @@ def outcome_of(
     changed: bool = False,
     bytes_out: int = 0,
     bytes_in: int = 0,
+    call_id: str | None = None,
 ) -> Outcome:
     """The outcome of `hook`, whose turn began at `begun` (`perf_counter`) and ends now."""
-    return Outcome(
-        hook=hook.name,
-        integration=hook.integration,
-        status=status,
-        reason=reason,
-        hook_id=hook.hook_id,
-        integration_id=hook.integration_id,
-        generation=hook.generation,
-        milliseconds=(perf_counter() - begun) * 1000,
-        bytes_out=bytes_out,
-        bytes_in=bytes_in,
-        changed=changed,
-        detail=detail,
-        fatal=hook.fail and status is Status.FAILED,
+    return Outcome(  # by position: that takes half the time
+        hook.name,
+        hook.integration,
+        status,
+        reason,
+        hook.hook_id,
+        hook.integration_id,
+        hook.generation,
+        (perf_counter() - begun) * 1000,  # milliseconds
+        bytes_out,
+        bytes_in,
+        changed,
+        detail,
+        hook.fail and status is Status.FAILED,
+        call_id,
     )
