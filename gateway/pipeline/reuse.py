@@ -19,13 +19,15 @@ from hashlib import sha256
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.model import Outcome, Result, Status
+from gateway.model import Result, Status
 from gateway.pipeline.call import Exchanged
+from gateway.pipeline.outcomes import outcome_of
 from gateway.pipeline.reply_cache import ReplyCache
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from gateway.model import Outcome
     from gateway.pipeline.reply_cache import CacheCounts, Key
     from gateway.registry.snapshot import BoundHook
     from gateway.wire.cloudevents import QueryEvent
@@ -135,7 +137,8 @@ class Reuse:
             cache.counts.hits += 1
             body, age = kept
             after = sent if body is None else Result(body, sent.content_type)
-            return after, _cached(hook, begun, f"from the cache, {age:.1f} s old", changed=body is not None), None
+            detail = f"from the cache, {age:.1f} s old"
+            return after, outcome_of(hook, _CACHED, begun=begun, detail=detail, changed=after is not sent), None
         time = asyncio.get_running_loop().time
         now = time()
         deadline = min(now + hook.timeout, chain_deadline)
@@ -148,9 +151,9 @@ class Reuse:
             turned = await flight.shared(patience)
             if turned is not None:
                 cache.counts.joined += 1
-                changed = turned[1].changed
-                after = Result(turned[0].body, sent.content_type) if changed else sent
-                return after, _cached(hook, begun, "from an equal call that was under way", changed=changed), None
+                after = Result(turned[0].body, sent.content_type) if turned[1].changed else sent
+                detail = "from an equal call that was under way"
+                return after, outcome_of(hook, _CACHED, begun=begun, detail=detail, changed=after is not sent), None
         cache.counts.misses += 1
         turned, _ = await self._call(key, sent, deadline, partial(call, *what))
         return _since(begun, turned)
@@ -200,23 +203,6 @@ def _patience(hook: BoundHook, limit: float) -> float:
         waits = learned.trusted and limit >= _TIME_FOR_STRANGERS
         return min(limit * _PATIENCE, _PATIENCE_WITH_STRANGERS) if waits else 0.0
     return limit * _PATIENCE if learned.last else 0.0
-
-
-def _cached(hook: BoundHook, begun: float, detail: str, *, changed: bool) -> Outcome:
-    return Outcome(  # by position: that takes half the time
-        hook.name,
-        hook.integration,
-        _CACHED,
-        None,  # reason
-        hook.hook_id,
-        hook.integration_id,
-        hook.generation,
-        (perf_counter() - begun) * 1000,  # milliseconds
-        0,  # bytes out
-        0,  # bytes in
-        changed,
-        detail,
-    )
 
 
 def _since(begun: float, turned: Turned) -> Turned:
