@@ -200,8 +200,10 @@ class Proxy:
                 answer.release()
                 answer = await self._send(exchange, route, body, known, wanted=True, whole=True)
             found = answer.head
-            seen, content_type = self._responses.look(found.headers)
-            media = route.result_types.of(content_type) if found.status in route.result_status else None
+            seen = self._responses.seen(
+                found.headers, route.upstream, taken.vary_of_results, revalidate=route.revalidate
+            )
+            media = route.result_types.of(seen.content_type) if found.status in route.result_status else None
             if media is None:
                 await pass_on(exchange, answer, self._responses.untouched(found.headers, taken.vary))
             elif method == "HEAD":

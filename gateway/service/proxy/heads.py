@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.pipeline import provenance
 from gateway.pipeline.debug import HEADER
 from gateway.pipeline.http_answer import CONDITIONS, VALIDATORS
+from gateway.service.messages import value_of
 from gateway.wire.nesting import DEPTH
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "Known",
     "RequestRules",
     "ResponseRules",
+    "Seen",
     "without_named",
 ]
 
@@ -38,6 +40,7 @@ _VALIDATOR: Final = 16  # speaks of the very bytes of the upstream
 _TOLD: Final = 32  # what another gateway tells of its hooks
 _FRESH: Final = 64  # how long the upstream's answer may be used again
 _TRAILER: Final = 128
+_UNFIT: Final = _HOP | _VALIDATOR | _TOLD  # beside a result that hooks were there for
 NAMES: Final = 256  # may name others that concern one connection
 VIA: Final = 512
 UPGRADE: Final = 1024
@@ -46,7 +49,6 @@ TAGS: Final = 4096  # may hold a tag of a gateway's own
 ASKS: Final = 8192  # makes a difference to a GET
 CONTEXT: Final = 16384  # says what the query is a part of
 TAGGED: Final = 32768  # caches may ask about the answer again
-_TYPE: Final = 65536
 
 _ALL_HOPS: Final = (
     b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"content-length", b"upgrade",
@@ -79,7 +81,6 @@ _OF_RESPONSES: Final = {
     **dict.fromkeys((b"etag", b"last-modified"), _VALIDATOR | TAGGED),
     b"connection": _HOP | NAMES,
     b"content-encoding": CODED,
-    b"content-type": _TYPE,
     b"trailer": _TRAILER,
 }
 
@@ -157,6 +158,21 @@ class Known:
         self.onward[key] = headers
 
 
+class Seen:
+    """What follows from the headers of an answer, for the next one with the same.
+
+    `marks` is what there is among them (`CODED`, `TAGGED`). `after_hooks` are those of a result; not to be changed.
+    """
+
+    __slots__ = ("after_hooks", "content_type", "headers", "marks")
+
+    def __init__(self, headers: Headers, marks: int, after_hooks: Headers) -> None:
+        self.headers: Final = headers
+        self.marks: Final = marks
+        self.content_type: Final = value_of(headers, b"content-type")
+        self.after_hooks: Final = after_hooks
+
+
 class RequestRules:
     """The headers of requests on their way to an upstream. `pseudonym` is the gateway's name in `via`."""
 
@@ -227,17 +243,19 @@ class ResponseRules:
         self._via = (b"via", b"1.1 " + pseudonym)
         self._kinds = Kinds(_OF_RESPONSES)
         self._revalidated = _Revalidated()
+        self._seen: dict[tuple[str, tuple[bytes, ...], bool], Seen] = {}
 
-    def look(self, headers: Headers) -> tuple[int, bytes | None]:
-        """What there is among these headers (`CODED`, `TAGGED`), and their `content-type`."""
-        kinds = self._kinds
-        marks = 0
-        content_type = None
-        for name, value in headers:
-            marks |= (kind := kinds[name])
-            if kind == _TYPE and content_type is None and name == b"content-type":
-                content_type = value
-        return marks, content_type
+    def seen(self, headers: Headers, upstream: str, vary: tuple[bytes, ...], *, revalidate: bool) -> Seen:
+        """What follows from these headers of an answer of `upstream`: often the same as from those before.
+
+        `vary` and `revalidate` are what `after_hooks` takes.
+        """
+        key = (upstream, vary, revalidate)
+        seen = self._seen.get(key)
+        if seen is None or seen.headers != headers:
+            made, marks = self._after_hooks(headers, _UNFIT | _TRAILER, vary, revalidate=revalidate)
+            seen = self._seen[key] = Seen(headers, marks, made)
+        return seen
 
     def untouched(self, headers: Headers, vary: Iterable[bytes] = ()) -> Headers:
         """Those of an answer that passes as it is. `vary`: request headers that it was chosen by."""
@@ -265,23 +283,37 @@ class ResponseRules:
         Nothing is left that speaks of the unchanged bytes. `decoded`: the body goes out without the upstream's content
         encoding; `whole`: it is known, so it has no trailers; `revalidate`: caches ask again before each use.
         """
-        mask = _HOP | _VALIDATOR | _TOLD | (CODED if decoded else 0)
+        unfit = _UNFIT
+        if decoded:
+            unfit |= CODED
         if whole:
-            mask |= _TRAILER
+            unfit |= _TRAILER
+        return self._after_hooks(headers, unfit, vary, revalidate=revalidate)[0]
+
+    def without_content(self, headers: Headers, vary: Iterable[bytes]) -> Headers:
+        """Those of the answer to a HEAD for a result that hooks are there for: nothing is known of what they make."""
+        made = self.after_hooks(headers, vary, decoded=False, whole=True, revalidate=True)
+        return [field for field in made if field[0] != b"content-encoding"]
+
+    def _after_hooks(
+        self, headers: Headers, unfit: int, vary: Iterable[bytes], *, revalidate: bool
+    ) -> tuple[Headers, int]:
+        """The headers that are not `unfit`, with the gateway's own, and what there was among all of them."""
         if revalidate:
-            mask |= _FRESH
+            unfit |= _FRESH
         kinds = self._kinds
         marks = 0
         made: Headers = []
         directives = b""
         for field in headers:
             kind = kinds[field[0]]
-            if not kind & mask:
-                made.append(field)
-            else:
+            if kind:
                 marks |= kind
-                if field[0] == b"cache-control":
-                    directives = directives + b"," + field[1] if directives else field[1]
+                if kind & unfit:
+                    if kind == _FRESH and field[0] == b"cache-control":
+                        directives = directives + b"," + field[1] if directives else field[1]
+                    continue
+            made.append(field)
         if marks & NAMES:
             made = without_named(made, headers)
         if revalidate:
@@ -289,12 +321,7 @@ class ResponseRules:
         made.append(self._via)
         if vary:
             made.append((b"vary", b", ".join(vary)))
-        return made
-
-    def without_content(self, headers: Headers, vary: Iterable[bytes]) -> Headers:
-        """Those of the answer to a HEAD for a result that hooks are there for: nothing is known of what they make."""
-        made = self.after_hooks(headers, vary, decoded=False, whole=True, revalidate=True)
-        return [field for field in made if field[0] != b"content-encoding"]
+        return made, marks
 
 
 # RFC 9111, section 5.2.2: who may store an answer stays as the upstream said; for how long it may be used does not.

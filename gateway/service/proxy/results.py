@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.pipeline.debug import DebugHeader
     from gateway.service.front import Exchange
     from gateway.service.messages import Headers
-    from gateway.service.proxy.heads import ResponseRules
+    from gateway.service.proxy.heads import ResponseRules, Seen
     from gateway.service.proxy.routes import Taken
     from gateway.service.upstream import UpstreamAnswer
 
@@ -56,12 +56,12 @@ class ResultDoor:
         query: Query,
         answer: UpstreamAnswer,
         media_type: str,
-        asked: int,
-        seen: int,
+        marks: int,
+        seen: Seen,
     ) -> None:
         """Answer `query`, whose result is in `answer`. Raises `UpstreamFailed` if that breaks off.
 
-        `asked` and `seen` are the marks of the headers of the request and of the answer.
+        `marks` is what there is among the headers of the request, `seen` what follows from those of the answer.
         """
         head, body, route = answer.head, answer.body, taken.route
         if body.complete and body.held <= self._max_result_bytes:
@@ -70,7 +70,7 @@ class ResultDoor:
             held, complete = await answer.whole(self._max_result_bytes)
         plain: bytes | Reason = Reason.SIZE
         if complete:
-            plain = self._plain(held, head.headers) if seen & CODED else held
+            plain = self._plain(held, head.headers) if seen.marks & CODED else held
         inner, put_back = plain, None
         if route.result_at and isinstance(plain, bytes) and plain:
             try:
@@ -90,7 +90,7 @@ class ResultDoor:
             return
         result = Result(inner, media_type) if put_back is None else Result(inner)
         try:
-            if asked & DEBUG:
+            if marks & DEBUG:
                 with self._tracing(exchange.head.headers):
                     told = await self._chain.run(query, result)
             else:
@@ -108,11 +108,13 @@ class ResultDoor:
             exchange.answer(head.status, headers, out)
             return
         exchange.notes["outcomes"] = told.outcomes
-        headers = self._rules.after_hooks(
-            head.headers, taken.vary_of_results, decoded=decoded, whole=True, revalidate=route.revalidate
-        )
-        headers += provenance.fields(told)
-        if head.status == 200 and exchange.head.method == "GET" and (seen & TAGGED or asked & TAGS):
+        headers = seen.after_hooks
+        if decoded:
+            headers = self._rules.after_hooks(
+                head.headers, taken.vary_of_results, decoded=True, whole=True, revalidate=route.revalidate
+            )
+        headers = headers + provenance.fields(told)
+        if head.status == 200 and exchange.head.method == "GET" and (seen.marks & TAGGED or marks & TAGS):
             _answer_tagged(exchange, seen, headers, out)
         else:
             exchange.answer(head.status, headers, out)
@@ -162,11 +164,11 @@ class ResultDoor:
         return plain
 
 
-def _answer_tagged(exchange: Exchange, seen: int, headers: Headers, body: bytes) -> None:
+def _answer_tagged(exchange: Exchange, seen: Seen, headers: Headers, body: bytes) -> None:
     """Answer a GET with a result under a tag of its own, if it needs one; or say that the client has it already."""
     condition = values_of(exchange.head.headers, b"if-none-match")
     # Only what caches may ask about again needs a tag: what had one, or a date, from the upstream.
-    if seen & TAGGED or is_ours(condition):
+    if seen.marks & TAGGED or is_ours(condition):
         kind = value_of(headers, b"content-type") or b""
         tag = entity_tag(body, kind, value_of(headers, b"content-encoding") or b"")
         headers.append((b"etag", tag))
