@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.model import Outcome
+    from gateway.model import Outcome, Reason, Status
     from gateway.pipeline.answer import Answer
 
     Headers = list[tuple[bytes, bytes]]
@@ -18,18 +18,33 @@ TRACE_ID: Final = "gateway-trace-id"
 _HOOKS: Final = HOOKS.encode()
 _SERVER_TIMING: Final = SERVER_TIMING.lower().encode()
 _TRACE_ID: Final = TRACE_ID.encode()
+_MOST_REMEMBERED: Final = 1024
+
+
+class Constants(dict["tuple[str, Status, Reason | None]", "tuple[bytes, bytes, bytes]"]):
+    """What is said of every outcome of a hook that has the same status and reason: all but numbers. Remembered."""
+
+    def __missing__(self, key: tuple[str, Status, Reason | None]) -> tuple[bytes, bytes, bytes]:
+        """How an item of `gateway-hooks` begins, and how one of `Server-Timing` begins and ends."""
+        hook, status, reason = key
+        why = "" if reason is None else f";reason={reason}"
+        made = (f"{hook};{status}{why};ms=".encode(), f"hook-{hook};dur=".encode(), f';desc="{status}"'.encode())
+        if len(self) >= _MOST_REMEMBERED:
+            self.clear()
+        self[key] = made
+        return made
 
 
 def hooks_header(outcomes: Iterable[Outcome]) -> str:
     """The value of `gateway-hooks`, like `price-fx;applied;ms=3.1, geo;failed;reason=timeout;ms=1000`."""
-    return _values(outcomes, None)[0].decode()
+    return _values(outcomes, None, Constants())[0].decode()
 
 
-def fields(answer: Answer) -> Headers:
+def fields(answer: Answer, constants: Constants) -> Headers:
     """The same as `headers`, as they go over the wire: names in lower case."""
     told: Headers = []
     if answer.outcomes:
-        hooks, timing = _values(answer.outcomes, answer.query_ms)
+        hooks, timing = _values(answer.outcomes, answer.query_ms, constants)
         told = [(_HOOKS, hooks), (_SERVER_TIMING, timing)]
     if answer.trace_id is not None:
         told.append((_TRACE_ID, answer.trace_id.encode()))
@@ -50,28 +65,23 @@ def failure_headers(
     """The same for outcomes alone."""
     told = {}
     if outcomes := tuple(outcomes):
-        hooks, timing = _values(outcomes, query_ms)
+        hooks, timing = _values(outcomes, query_ms, Constants())
         told = {HOOKS: hooks.decode(), SERVER_TIMING: timing.decode()}
     if trace_id is not None:
         told[TRACE_ID] = trace_id
     return told
 
 
-def _values(outcomes: Iterable[Outcome], query_ms: float | None) -> tuple[bytes, bytes]:
-    """The values of `gateway-hooks` and of `Server-Timing`: each hook, and the data-query phase where it is known.
-
-    Made in one go, as bytes: it is done for every query.
-    """
+def _values(outcomes: Iterable[Outcome], query_ms: float | None, constants: Constants) -> tuple[bytes, bytes]:
+    """The values of `gateway-hooks` and of `Server-Timing`: each hook, and the data-query phase where it is known."""
     hooks = []
     timing = [] if query_ms is None else [b"query;dur=%.1f" % query_ms]
     for outcome in outcomes:
-        hook, status, ms = outcome.hook.encode(), outcome.status.encode(), b"%.1f" % outcome.milliseconds
-        told = hook + b";" + status
-        if outcome.reason is not None:
-            told += b";reason=" + outcome.reason.encode()
-        told += b";ms=" + ms.removesuffix(b".0")
+        item, dur, desc = constants[outcome.hook, outcome.status, outcome.reason]
+        ms = b"%.1f" % outcome.milliseconds
+        item += ms.removesuffix(b".0")
         if outcome.batches_failed:
-            told += b";batches=%d;batches_failed=%d" % (outcome.batches, outcome.batches_failed)
-        hooks.append(told)
-        timing.append(b'hook-%b;dur=%b;desc="%b"' % (hook, ms, status))
+            item += b";batches=%d;batches_failed=%d" % (outcome.batches, outcome.batches_failed)
+        hooks.append(item)
+        timing.append(dur + ms + desc)
     return b", ".join(hooks), b", ".join(timing)

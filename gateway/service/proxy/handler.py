@@ -193,7 +193,11 @@ class Proxy:
         method = head.method
         tried = marks & ASKS != 0 and method == "GET" and exchange.body is None and not _holds_ours(head.headers)
         whole = method in _SAFE and not tried
-        answer = await self._send(exchange, route, body, known, wanted=True, whole=whole)
+        upstream = self._upstreams.at(route.upstream)
+        sent = self._onward(exchange, route, upstream, body, known, wanted=True, whole=whole)
+        begun = perf_counter()
+        answer = await upstream.send(sent, body, informational=exchange.informational)
+        exchange.notes["upstream_ms"] = (perf_counter() - begun) * 1000
         try:
             partial = tried and answer.head.status in _MAY_BE_PARTIAL
             if partial and await self._is_of_result(exchange, route, answer, known):
@@ -263,8 +267,30 @@ class Proxy:
         more: Headers | None = None,
     ) -> UpstreamAnswer:
         """The upstream's answer to the request, or to the same with another `method`."""
+        upstream = self._upstreams.at(route.upstream)
+        sent = self._onward(exchange, route, upstream, body, known, wanted=wanted, whole=whole)
+        if method is not None:
+            sent.method = method
+        if more is not None:
+            sent.headers = [*sent.headers, *more]
+        begun = perf_counter()
+        answer = await upstream.send(sent, body, informational=exchange.informational)
+        exchange.notes["upstream_ms"] = (perf_counter() - begun) * 1000
+        return answer
+
+    def _onward(
+        self,
+        exchange: Exchange,
+        route: Route,
+        upstream: Upstream,
+        body: Body | bytes | None,
+        known: Known,
+        *,
+        wanted: bool,
+        whole: bool,
+    ) -> RequestHead:
+        """The head of the request as it goes on."""
         head = exchange.head
-        upstream: Upstream = self._upstreams.at(route.upstream)
         streamed = body is not None and not isinstance(body, bytes)
         authority = upstream.authority
         if route.pass_host:
@@ -277,13 +303,7 @@ class Proxy:
             headers = self._requests.onward(head, authority, origin, wanted=wanted, whole=whole, body=streamed)
             if known.headers is head.headers:
                 known.keep(key, headers)
-        if more:
-            headers = [*headers, *more]
-        sent = RequestHead(method or head.method, upstream.target(head.target), headers)
-        begun = perf_counter()
-        answer = await upstream.send(sent, body, informational=exchange.informational)
-        exchange.notes["upstream_ms"] = (perf_counter() - begun) * 1000
-        return answer
+        return RequestHead(head.method, upstream.target(head.target), headers)
 
     async def _to_websocket(self, exchange: Exchange, taken: Taken, known: Known) -> bool:
         """Whether this answered the request. If not, the upstream stays with HTTP and has a result for it."""

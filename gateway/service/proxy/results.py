@@ -48,6 +48,7 @@ class ResultDoor:
         self._rules = rules
         self._max_result_bytes = max_result_bytes
         self._debug = debug
+        self._constants = provenance.Constants()
 
     async def answer(
         self,
@@ -104,7 +105,9 @@ class ResultDoor:
             out = made.body if put_back is None else put_back(made.body)
             decoded = plain is not held
         if not told.outcomes:
-            headers = self._rules.untouched(head.headers, taken.vary_of_results) + provenance.fields(told)
+            headers = self._rules.untouched(head.headers, taken.vary_of_results) + provenance.fields(
+                told, self._constants
+            )
             exchange.answer(head.status, headers, out)
             return
         exchange.notes["outcomes"] = told.outcomes
@@ -113,7 +116,7 @@ class ResultDoor:
             headers = self._rules.after_hooks(
                 head.headers, taken.vary_of_results, decoded=True, whole=True, revalidate=route.revalidate
             )
-        headers = headers + provenance.fields(told)
+        headers = headers + provenance.fields(told, self._constants)
         if head.status == 200 and exchange.head.method == "GET" and (seen.marks & TAGGED or marks & TAGS):
             _answer_tagged(exchange, seen, headers, out)
         else:
@@ -143,7 +146,7 @@ class ResultDoor:
         headers = self._rules.after_hooks(
             answer.head.headers, taken.vary_of_results, decoded=False, whole=False, revalidate=taken.route.revalidate
         )
-        await pass_on(exchange, answer, headers + provenance.fields(skipped), held)
+        await pass_on(exchange, answer, headers + provenance.fields(skipped, self._constants), held)
 
     def _plain(self, held: bytes, headers: Headers) -> bytes | Reason:
         """The document in `held`, which may be compressed; or why it cannot be had."""
