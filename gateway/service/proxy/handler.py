@@ -149,15 +149,39 @@ class Proxy:
                     if exchange.body is not None and route.names_in_body:
                         body = await read_query(asked, exchange.body)
                     names = route.names(asked)
-                if names is not None and self._is_wanted(*names):
-                    if exchange.body is not None and exchange.body is body and route.params_in_body:
-                        body = await read_query(asked, exchange.body)
-                    await self._query(exchange, taken, names, asked, body, known)
-                    return
-            if route.only_queries and names is None and (asked is not None or method != "OPTIONS"):
-                _refuse_others(exchange, route)  # but OPTIONS, which browsers send before a query
+            if names is None or asked is None or not self._is_wanted(*names):
+                await self._pass(exchange, taken, names, asked, body, known)
                 return
-            await self._pass(exchange, taken, names, asked, body, known)
+            if exchange.body is not None and exchange.body is body and route.params_in_body:
+                body = await read_query(asked, exchange.body)
+            # Whether the answer is a result is known only once it is there. So conditions and ranges are sent on at
+            # first, because most that come with them are about something else; unless they can be about a result only.
+            tried = marks & ASKS != 0 and method == "GET" and exchange.body is None and not _holds_ours(head.headers)
+            upstream = self._upstreams.at(route.upstream)
+            whole = method in _SAFE and not tried
+            sent = self._onward(exchange, route, upstream, body, known, wanted=True, whole=whole)
+            begun = perf_counter()
+            answer = await upstream.send(sent, body, informational=exchange.informational)
+            exchange.notes["upstream_ms"] = (perf_counter() - begun) * 1000
+            try:
+                partial = tried and answer.head.status in _MAY_BE_PARTIAL
+                if partial and await self._is_of_result(exchange, route, answer, known):
+                    answer.release()
+                    answer = await self._send(exchange, route, body, known, wanted=True, whole=True)
+                found, vary = answer.head, taken.vary_of_results
+                seen = self._responses.seen(found.headers, route.upstream, vary, revalidate=route.revalidate)
+                media = route.result_types.of(seen.content_type) if found.status in route.result_status else None
+                if media is None:
+                    await pass_on(exchange, answer, self._responses.untouched(found.headers, taken.vary))
+                elif method == "HEAD":
+                    headers = self._responses.without_content(found.headers, vary)
+                    await exchange.begin(ResponseHead(found.status, found.reason, headers), None)
+                    await exchange.end()
+                else:
+                    query = route.query(names, asked, marks)
+                    await self._door.answer(exchange, taken, query, answer, media, marks, seen)
+            finally:
+                answer.release()
         except Misread as e:
             refuse(exchange, 400, e.detail)
         except UpstreamFailed as e:
@@ -183,43 +207,6 @@ class Proxy:
             return False
         return True
 
-    async def _query(
-        self, exchange: Exchange, taken: Taken, names: Names, asked: Asked, body: Body | bytes | None, known: Known
-    ) -> None:
-        """A query that hooks are enabled for."""
-        route, head, marks = taken.route, exchange.head, known.marks
-        # Whether the answer is a result is known only once it is there. So conditions and ranges are sent on at first,
-        # because most that come with them are about something else; unless they can be about a result only.
-        method = head.method
-        tried = marks & ASKS != 0 and method == "GET" and exchange.body is None and not _holds_ours(head.headers)
-        whole = method in _SAFE and not tried
-        upstream = self._upstreams.at(route.upstream)
-        sent = self._onward(exchange, route, upstream, body, known, wanted=True, whole=whole)
-        begun = perf_counter()
-        answer = await upstream.send(sent, body, informational=exchange.informational)
-        exchange.notes["upstream_ms"] = (perf_counter() - begun) * 1000
-        try:
-            partial = tried and answer.head.status in _MAY_BE_PARTIAL
-            if partial and await self._is_of_result(exchange, route, answer, known):
-                answer.release()
-                answer = await self._send(exchange, route, body, known, wanted=True, whole=True)
-            found = answer.head
-            seen = self._responses.seen(
-                found.headers, route.upstream, taken.vary_of_results, revalidate=route.revalidate
-            )
-            media = route.result_types.of(seen.content_type) if found.status in route.result_status else None
-            if media is None:
-                await pass_on(exchange, answer, self._responses.untouched(found.headers, taken.vary))
-            elif method == "HEAD":
-                headers = self._responses.without_content(found.headers, taken.vary_of_results)
-                await exchange.begin(ResponseHead(found.status, found.reason, headers), None)
-                await exchange.end()
-            else:
-                query = route.query(names, asked, marks)
-                await self._door.answer(exchange, taken, query, answer, media, marks, seen)
-        finally:
-            answer.release()
-
     async def _pass(
         self,
         exchange: Exchange,
@@ -229,8 +216,11 @@ class Proxy:
         body: Body | bytes | None,
         known: Known,
     ) -> None:
-        """What no hook is enabled for, and what is no query."""
+        """Answer what no hook is enabled for, and what is no query."""
         route, head, marks = taken.route, exchange.head, known.marks
+        if route.only_queries and names is None and (asked is not None or head.method != "OPTIONS"):
+            _refuse_others(exchange, route)  # but OPTIONS, which browsers send before a query
+            return
         # The upstream cannot judge a condition about a result that went through hooks once.
         whole = marks & TAGS != 0 and head.method in _SAFE and _holds_ours(head.headers)
         answer = await self._send(exchange, route, body, known, whole=whole)
