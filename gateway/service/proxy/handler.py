@@ -143,15 +143,17 @@ class Proxy:
             names: Names | None = None
             asked: Asked | None = None
             if method in route.asked_by:
-                asked = Asked(head, taken.segments)
                 names = route.fixed
                 if names is None:
+                    asked = Asked(head, taken.segments)
                     if exchange.body is not None and route.names_in_body:
                         body = await read_query(asked, exchange.body)
                     names = route.names(asked)
-            if names is None or asked is None or not self._is_wanted(*names):
+            if names is None or not self._is_wanted(*names):
                 await self._pass(exchange, taken, names, asked, body, known)
                 return
+            if asked is None:
+                asked = Asked(head, taken.segments)
             if exchange.body is not None and exchange.body is body and route.params_in_body:
                 body = await read_query(asked, exchange.body)
             # Whether the answer is a result is known only once it is there. So conditions and ranges are sent on at
@@ -218,7 +220,7 @@ class Proxy:
     ) -> None:
         """Answer what no hook is enabled for, and what is no query."""
         route, head, marks = taken.route, exchange.head, known.marks
-        if route.only_queries and names is None and (asked is not None or head.method != "OPTIONS"):
+        if route.only_queries and names is None and (head.method in route.asked_by or head.method != "OPTIONS"):
             _refuse_others(exchange, route)  # but OPTIONS, which browsers send before a query
             return
         # The upstream cannot judge a condition about a result that went through hooks once.
@@ -227,10 +229,10 @@ class Proxy:
         try:
             vary = taken.vary
             told: Headers = []
-            if names is not None and asked is not None and route.media_type_of(answer.head) is not None:
+            if names is not None and route.media_type_of(answer.head) is not None:
                 vary = taken.vary_of_results
                 if marks & DEBUG:
-                    told = self._traced(route, names, asked)
+                    told = self._traced(route, names, asked or Asked(head, taken.segments))
             await pass_on(exchange, answer, self._responses.untouched(answer.head.headers, vary) + told)
         finally:
             answer.release()

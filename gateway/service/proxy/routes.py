@@ -151,8 +151,7 @@ class Route:
         document: Any = asked.document if asked.body else ABSENT
         if document is not ABSENT and not asked.is_form:
             return document
-        found = asked.query
-        params = {name: values if len(values) > 1 else values[0] for name, values in found.items()} if found else {}
+        params: dict[str, Any] = asked.query if "?" in asked.head.target else {}
         return params if document is ABSENT else params | document
 
     def media_type_of(self, head: ResponseHead) -> str | None:
