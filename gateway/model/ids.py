@@ -39,6 +39,7 @@ class IdSource:
         return f"{self._prefix}{next(self._count):x}"
 
 
-query_id = IdSource("q")
-message_id = IdSource("msg")
-event_id = IdSource("evt")
+# The method rather than the object: to call that takes half as long again.
+query_id = IdSource("q").__call__
+message_id = IdSource("msg").__call__
+event_id = IdSource("evt").__call__

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import msgspec
 
 from gateway.errors import ReplyUnusable, WebhookRefused
 from gateway.model import Reason
 from gateway.model.ids import message_id
 from gateway.transport.protocol import Limits
+from gateway.transport.request import FilledForm, HeadForm
 from gateway.wire import cloudevents, freshness, nesting, reply, retry_after, signature, trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from gateway.model import Query, Result
     from gateway.registry.snapshot import BoundHook
@@ -23,10 +27,12 @@ if TYPE_CHECKING:
     from gateway.wire.reply import Reply
 
 _SIGN_IN_THREAD: Final = 1024 * 1024  # hashing releases the GIL; below this a thread costs more than it gives
-_STRUCTURED: Final = ("content-type", cloudevents.STRUCTURED_TYPE)
-_ACCEPT: Final = ("accept", reply.ACCEPT)
-_ACCEPT_WITH_REJECT: Final = ("accept", reply.ACCEPT_WITH_REJECT)
-_USER_AGENT: Final = ("user-agent", "query-hook-gateway")
+_FORMS_KEPT: Final = 4096
+_CONTENT_TYPE: Final = ("content-type",)
+_STRUCTURED: Final = (cloudevents.STRUCTURED_TYPE,)
+_OF_EACH_CALL: Final = (
+    signature.ID, signature.TIMESTAMP, signature.SIGNATURE, "gateway-timeout-ms", nesting.DEPTH, "traceparent",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ class CallSettings:
     max_json_depth: int = 100
 
 
-class Exchanged:
+class Exchanged(msgspec.Struct, eq=False):
     """One call across its attempts: its id (`webhook-id`), and what was exchanged so far.
 
     `at` is the event's time, in seconds since 1970: that of the first attempt, so that a call which is repeated has
@@ -46,20 +52,17 @@ class Exchanged:
     `whole`, the request's `headers` and `body` and the `reply` are kept, too.
     """
 
-    __slots__ = ("at", "began", "body", "fresh", "headers", "ident", "received", "reply", "sent", "status", "whole")
-
-    def __init__(self) -> None:
-        self.ident = message_id()
-        self.at: float | None = None
-        self.whole = False
-        self.headers: Sequence[tuple[str, str]] = ()
-        self.body = b""
-        self.reply: Response | None = None
-        self.began = False
-        self.fresh = 0.0
-        self.status = 0
-        self.sent = 0
-        self.received = 0
+    ident: str = msgspec.field(default_factory=message_id)
+    at: float | None = None
+    whole: bool = False
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes = b""
+    reply: Response | None = None
+    began: bool = False
+    fresh: float = 0.0
+    status: int = 0
+    sent: int = 0
+    received: int = 0
 
 
 class HookCaller:
@@ -68,6 +71,9 @@ class HookCaller:
     def __init__(self, transport: Transport, settings: CallSettings, now: Callable[[], float] = time.time) -> None:
         self._transport = transport
         self._limits = Limits(body=settings.max_reply_bytes)
+        # By the hook's id, whether it may reject, and the names of the headers that describe the body.
+        self._forms: dict[tuple[str, bool, tuple[str, ...]], HeadForm] = {}
+        self._time: Callable[[], float] | None = None  # the loop's
         self.max_depth = settings.max_json_depth
         self.now = now
 
@@ -80,18 +86,23 @@ class HookCaller:
         repeated, and is filled in on the way, so that it tells of failed calls too. Raises `CallError`.
         """
         now = self.now()
-        at = seen.at = now if seen.at is None else seen.at
+        at = seen.at
+        if at is None:
+            at = seen.at = now
         try:
             if hook.binary:
                 body = result.body
-                headers = [("content-type", result.content_type), *event.binary(seen.ident, hook.hook_id, at)]
+                names, values = event.binary_headers(result.content_type, seen.ident, hook.hook_id, at)
             else:
                 body = event.structured(seen.ident, hook.hook_id, at, result)
-                headers = [_STRUCTURED]
+                names, values = _CONTENT_TYPE, _STRUCTURED
         except TypeError as e:
             detail = f"the query's params or context cannot be written as JSON: {e}"
             raise ReplyUnusable(Reason.PROTOCOL, detail) from None
-        response = await self.exchange(hook, query, event, headers, body, deadline, seen, useful_until=deadline)
+        response = await self._send(hook, query, event, names, values, body, deadline, seen, now, deadline)
+        self._received(hook, response, seen)
+        if hook.signed_replies:
+            await self._verify(hook, response, seen)
         said = reply.decode(
             response.status,
             response.header("content-type"),
@@ -110,7 +121,7 @@ class HookCaller:
         hook: BoundHook,
         query: Query,
         event: QueryEvent,
-        headers: list[tuple[str, str]],
+        headers: Sequence[tuple[str, str]],
         body: bytes,
         deadline: float,
         seen: Exchanged,
@@ -122,52 +133,112 @@ class HookCaller:
         `headers` describe the body. The hook is told the time until `useful_until` (loop time), and waited for until
         `deadline`. Raises `CallError`, also for a response that asks for a pause.
         """
+        names, values = tuple(name for name, _ in headers), tuple(value for _, value in headers)
         now = self.now()
-        ident = seen.ident
+        response = await self._send(hook, query, event, names, values, body, deadline, seen, now, useful_until)
+        self._received(hook, response, seen)
+        if hook.signed_replies:
+            await self._verify(hook, response, seen)
+        return response
+
+    async def _send_large(
+        self,
+        hook: BoundHook,
+        query: Query,
+        event: QueryEvent,
+        names: tuple[str, ...],
+        values: tuple[str, ...],
+        body: bytes,
+        deadline: float,
+        seen: Exchanged,
+        now: float,
+        useful_until: float,
+    ) -> Response:
+        signed = await asyncio.to_thread(hook.keys.sign, seen.ident, int(now), body, now)
+        return await self._send(
+            hook, query, event, names, values, body, deadline, seen, now, useful_until, signed
+        )  # fmt: skip
+
+    def _send(
+        self,
+        hook: BoundHook,
+        query: Query,
+        event: QueryEvent,
+        names: tuple[str, ...],
+        values: tuple[str, ...],
+        body: bytes,
+        deadline: float,
+        seen: Exchanged,
+        now: float,
+        useful_until: float,
+        signed: str | None = None,
+    ) -> Coroutine[Any, Any, Response]:
+        """What signs and sends `body`, described by headers of these names and values, and is to be awaited."""
         seen.began = True
-        seen.sent = len(body)
+        size = seen.sent = len(body)
         timestamp = int(now)
-        if len(body) < _SIGN_IN_THREAD:
-            signed = hook.keys.sign(ident, timestamp, body, now)
-        else:
-            signed = await asyncio.to_thread(hook.keys.sign, ident, timestamp, body, now)
-        headers += (
-            _ACCEPT_WITH_REJECT if hook.may_reject else _ACCEPT,
-            _USER_AGENT,
-            (signature.ID, ident),
-            (signature.TIMESTAMP, str(timestamp)),
-            (signature.SIGNATURE, signed),
-            ("gateway-timeout-ms", str(max(1, int((useful_until - asyncio.get_running_loop().time()) * 1000)))),
-            (nesting.DEPTH, str(query.depth + 1)),
-            ("traceparent", event.traceparent()),
-        )
+        if signed is None:
+            if size >= _SIGN_IN_THREAD:
+                return self._send_large(hook, query, event, names, values, body, deadline, seen, now, useful_until)
+            signed = hook.keys.sign(seen.ident, timestamp, body, now)
         if query.tracestate is not None and (state := trace.state(query.tracestate)) is not None:
-            headers.append(("tracestate", state))
+            names += ("tracestate",)
+            values += (state,)
+        form = self._forms.get((hook.hook_id, hook.may_reject, names))
+        if form is None or form.endpoint is not hook.endpoint:
+            form = self._new_form(hook, names)
+        time = self._time
+        if time is None:
+            time = self._time = asyncio.get_running_loop().time
+        left = int((useful_until - time()) * 1000)
+        told = (
+            seen.ident,
+            str(timestamp),
+            signed,
+            str(left) if left > 1 else "1",
+            str(query.depth + 1),
+            event.traceparent(),
+            *values,
+        )
+        headers = cast("Sequence[tuple[str, str]]", FilledForm(form, told))
         if seen.whole:
             seen.headers, seen.body = headers, body
-        response = await self._transport.exchange(
-            hook.endpoint, "POST", headers, body, deadline=deadline, limits=self._limits
+        return self._transport.exchange(hook.endpoint, "POST", headers, body, deadline=deadline, limits=self._limits)
+
+    def _new_form(self, hook: BoundHook, names: tuple[str, ...]) -> HeadForm:
+        same = (
+            ("accept", reply.ACCEPT_WITH_REJECT if hook.may_reject else reply.ACCEPT),
+            ("user-agent", "query-hook-gateway"),
         )
-        seen.status = response.status
+        if len(self._forms) >= _FORMS_KEPT:
+            self._forms.clear()
+        form = HeadForm(hook.endpoint, (*same, *((name, None) for name in (*_OF_EACH_CALL, *names))))
+        self._forms[hook.hook_id, hook.may_reject, names] = form
+        return form
+
+    def _received(self, hook: BoundHook, response: Response, seen: Exchanged) -> None:
+        """Note what came. Raises `ReplyUnusable` for a response that asks for a pause."""
+        status = seen.status = response.status
         seen.received = response.received
         if seen.whole:
             seen.reply = response
-        if hook.learned.reusable is None and response.status >= 400:
-            hook.learned.replied(reusable=False)
-        if response.status in (429, 503):
-            wait = retry_after.seconds(response.header("retry-after"), self.now())
-            detail = f"the hook answered with status {response.status}"
-            raise ReplyUnusable(Reason.STATUS, detail, retry_after=wait)
-        if hook.signed_replies:
-            if len(response.body) < _SIGN_IN_THREAD:
-                self._verify(hook, ident, response)
-            else:
-                await asyncio.to_thread(self._verify, hook, ident, response)
-        return response
+        if status >= 400:
+            if hook.learned.reusable is None:
+                hook.learned.replied(reusable=False)
+            if status in (429, 503):
+                wait = retry_after.seconds(response.header("retry-after"), self.now())
+                raise ReplyUnusable(Reason.STATUS, f"the hook answered with status {status}", retry_after=wait)
 
-    def _verify(self, hook: BoundHook, ident: str, response: Response) -> None:
+    async def _verify(self, hook: BoundHook, response: Response, seen: Exchanged) -> None:
+        """Raise `ReplyUnusable` unless the signature of the response holds."""
+        verify = partial(
+            hook.keys.verify, response.header, response.body, now=self.now(), expected_id=seen.ident
+        )  # fmt: skip
         try:
-            hook.keys.verify(response.header, response.body, now=self.now(), expected_id=ident)
+            if len(response.body) < _SIGN_IN_THREAD:
+                verify()
+            else:
+                await asyncio.to_thread(verify)
         except WebhookRefused as e:
             raise ReplyUnusable(Reason.SIGNATURE, f"the reply's signature does not hold: {e.detail}") from None
 

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from contextvars import ContextVar
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gateway.errors import Conflict, ConnectFailed, ReplyTooLarge, TimedOut
 from gateway.model.ids import random_id
@@ -21,7 +21,7 @@ from gateway.observe.log import get_logger
 from gateway.transport.protocol import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from gateway.transport.protocol import Endpoint, Limits, Transport
 
@@ -159,10 +159,10 @@ class Listeners:
     def of(self, hook_id: str) -> Listener | None:
         """Who listens to this hook, if anyone does."""
         found = self._all.get(hook_id)
-        if found is not None and not found.is_there:
-            self.leave(found)
-            return None
-        return found
+        if found is None or found.is_there:
+            return found
+        self.leave(found)
+        return None
 
     def join(self, hook_id: str, mode: ListenMode, listener_id: str | None) -> Listener:
         """The listener with this id, or a new one. Raises `Conflict` if another one listens."""
@@ -191,7 +191,7 @@ class ListeningTransport:
         self._transport = transport
         self._listeners = listeners
 
-    async def exchange(
+    def exchange(
         self,
         endpoint: Endpoint,
         method: str,
@@ -200,19 +200,31 @@ class ListeningTransport:
         *,
         deadline: float,
         limits: Limits,
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """See `gateway.transport.Transport`. The hook is told by the endpoint's pool."""
         listener = self._listeners.of(endpoint.pool)
         if listener is None:  # as always
-            return await self._transport.exchange(endpoint, method, headers, body, deadline=deadline, limits=limits)
-        if not listener.takes(body) or (listener.mode is ListenMode.REPLAYED and not REPLAYED.get()):
-            listener = None
-        elif listener.mode is not ListenMode.SHADOW:
+            return self._transport.exchange(endpoint, method, headers, body, deadline=deadline, limits=limits)
+        return self._listened(listener, endpoint, method, headers, body, deadline, limits)
+
+    async def _listened(
+        self,
+        listener: Listener,
+        endpoint: Endpoint,
+        method: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        deadline: float,
+        limits: Limits,
+    ) -> Response:
+        wanted = listener.mode is not ListenMode.REPLAYED or REPLAYED.get()
+        takes = wanted and listener.takes(body)
+        if takes and listener.mode is not ListenMode.SHADOW:
             return await listener.answer(endpoint.url, headers, body, deadline, limits)
         try:
             return await self._transport.exchange(endpoint, method, headers, body, deadline=deadline, limits=limits)
         finally:
-            if listener is not None:
+            if takes:
                 left = deadline - asyncio.get_running_loop().time()
                 listener.bring(endpoint.url, headers, body, max(0.0, left), answers=False)
 

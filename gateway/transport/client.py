@@ -9,7 +9,7 @@ from gateway.errors import CallError, ConnectFailed, TimedOut, TlsFailed
 from gateway.transport.buffers import ReplyBuffers
 from gateway.transport.connect import Connector, Resolves
 from gateway.transport.http1 import Connection
-from gateway.transport.request import HeadWriter
+from gateway.transport.request import FilledForm, HeadWriter
 from gateway.transport.resolver import Resolver
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.transport.address import AddressGuard
-    from gateway.transport.http1 import PoolKey
-    from gateway.transport.protocol import Endpoint, Limits, Response
+    from gateway.transport.protocol import Endpoint, Limits, PoolKey, Response
 
 __all__ = ["HttpTransport"]
 
@@ -70,6 +69,7 @@ class HttpTransport:
         self._idle_count = 0
         self._open: set[Connection] = set()
         self._connecting: set[asyncio.Timeout] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
         self._closed = False
@@ -101,19 +101,23 @@ class HttpTransport:
     ) -> Response:
         """See `gateway.transport.Transport`."""
         try:
-            loop = asyncio.get_running_loop()
+            loop = self._loop
+            if loop is None:
+                loop = self._loop = asyncio.get_running_loop()
             now = loop.time()
             if self._closed:
                 raise ConnectFailed("The transport is closed.")
             if deadline <= now:
                 raise TimedOut("The deadline had passed before the call began.")
-            head = self._head_writer.write(endpoint, method, headers, len(body))
-            key = (endpoint.pool, endpoint.scheme, endpoint.host, endpoint.port, endpoint.tls)
-            connection = self._take(key, now)
+            if isinstance(headers, FilledForm) and headers.form.endpoint is endpoint and method == "POST":
+                head = headers.form.write(headers.values, len(body))
+            else:
+                head = self._head_writer.write(endpoint, method, headers, len(body))
+            connection = self._take(endpoint.shared, now)
             reused = connection is not None
             while True:
                 if connection is None:
-                    connection = await self._connect(loop, endpoint, key, deadline)
+                    connection = await self._connect(loop, endpoint, deadline)
                 connection.used_at = now
                 waiter = connection.send(head, body, deadline, limits)
                 try:
@@ -152,10 +156,8 @@ class HttpTransport:
                 self._drained = loop.create_future()
             await asyncio.shield(self._drained)
 
-    async def _connect(
-        self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, key: PoolKey, deadline: float
-    ) -> Connection:
-        connection = Connection(loop, key, self._keep, self._forget, self._buffers)
+    async def _connect(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, deadline: float) -> Connection:
+        connection = Connection(loop, endpoint.shared, self._keep, self._forget, self._buffers)
         scope = asyncio.timeout_at(deadline)
         try:
             async with scope:

@@ -9,12 +9,9 @@ alike, or not whole in one piece, or followed by as much as one byte more, goes 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gateway.transport.protocol import Limits, Response
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["FamiliarHead"]
 
@@ -26,10 +23,11 @@ _END: Final = b"\r\n\r\n"
 class FamiliarHead:
     """A response head that was judged before under `limits`: all its bytes but the digits of the length."""
 
-    __slots__ = ("_after", "_before", "_limits", "_prefix", "_status", "_suffix")
+    __slots__ = ("_after", "_before", "_limits", "_prefix", "_start", "_status", "_suffix")
 
     def __init__(self, prefix: bytes, suffix: bytes | None, response: Response, limits: Limits) -> None:
         self._prefix = prefix  # up to the digits; the whole head if `suffix` is None
+        self._start = len(prefix)
         self._suffix = suffix
         self._status = response.status
         self._limits = limits
@@ -50,20 +48,19 @@ class FamiliarHead:
 
     def recognise(self, data: bytes, limits: Limits) -> Response | None:
         """The response that `data` is, whole and nothing more, or `None` if it must be parsed."""
-        prefix = self._prefix
-        if limits is not self._limits or not data.startswith(prefix):
+        if limits is not self._limits or not data.startswith(self._prefix):
             return None
+        start = self._start
         suffix = self._suffix
-        start = len(prefix)
         if suffix is None:
             return Response(self._status, self._before, b"", 0) if len(data) == start else None
         end = data.find(b"\r", start, start + _MOST_DIGITS + 1)
         digits = data[start:end]
-        if end < 0 or not digits.isdigit() or not data.startswith(suffix, end):
+        if not digits.isdigit() or not data.startswith(suffix, end):
             return None
         length = int(digits)
         begin = end + len(suffix)
-        if length > limits.body or len(data) != begin + length:
+        if len(data) != begin + length or length > limits.body:
             return None
-        headers: Sequence[tuple[str, str]] = [*self._before, ("content-length", digits.decode("ascii")), *self._after]
+        headers = (*self._before, ("content-length", digits.decode()), *self._after)
         return Response(self._status, headers, data[begin:], length)

@@ -13,10 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.transport.buffers import ReplyBuffers
-    from gateway.transport.protocol import Limits, Response
-    from gateway.transport.tls import TlsProfile
-
-    PoolKey = tuple[str, str, str, int, TlsProfile | None]  # pool, origin, and how it is secured
+    from gateway.transport.protocol import Limits, PoolKey, Response
 
 __all__ = ["Connection"]
 
@@ -83,13 +80,12 @@ class Connection(asyncio.Protocol):
         self._deadline = deadline
         if self._timer is None or self._timer_at > deadline:
             self._arm(deadline)
-        transport = self._transport
-        if transport is None:
+        if self._transport is None:
             self.fail(ConnectFailed("The connection closed before the request was sent."))
         elif len(body) > _JOIN_UP_TO:
-            transport.writelines((head, body))
+            self._transport.writelines((head, body))
         else:
-            transport.write(head + body)
+            self._transport.write(head + body)
         return waiter
 
     def give_up(self, waiter: asyncio.Future[Response]) -> None:
@@ -126,7 +122,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the response, or bytes that nobody asked for."""
-        if self._waiter is None:
+        waiter = self._waiter
+        if waiter is None:
             self.abort()
             return
         try:
@@ -135,7 +132,7 @@ class Connection(asyncio.Protocol):
             self.fail(error)
             return
         if response is not None:
-            self._succeed(response)
+            self._succeed(waiter, response)
 
     def eof_received(self) -> None:
         """The other side sends no more: that is the end of a body without a length."""
@@ -146,7 +143,7 @@ class Connection(asyncio.Protocol):
             except CallError as error:
                 self.fail(error)
             else:
-                self._succeed(response)
+                self._succeed(self._waiter, response)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, by us, by an orderly end or by a reset (`exc`)."""
@@ -169,9 +166,7 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------ the end of an exchange
 
-    def _succeed(self, response: Response) -> None:
-        waiter = self._waiter
-        assert waiter is not None
+    def _succeed(self, waiter: asyncio.Future[Response], response: Response) -> None:
         self._waiter = None
         if waiter.done():  # given up in this very turn of the loop
             self.abort()

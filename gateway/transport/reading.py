@@ -87,26 +87,34 @@ class ResponseReader:
 
     def begin(self, limits: Limits) -> None:
         """A request was sent: what comes now is its response."""
-        self.began = self._complete = self._chunked = False
-        self.in_head = self.keep = self._verbatim = True
+        self.began = False
+        self.in_head = True
         self._limits = limits
-        self._head_left = limits.head
-        self._interim_count = self._received = 0
 
     def feed(self, data: bytes) -> Response | None:
         """Read on; the response once it is complete. Raises `CallError`, then nothing more can be read."""
-        first = not self.began
-        if first:
-            self.began = True
-            familiar = self._familiar
-            if familiar is not None:
-                response = familiar.recognise(data, self._limits)
-                if response is not None:
-                    self._lessons = 0
-                    return response
-            self._version_seen = data.startswith(_STATUS_LINE)
-            if data[0] != 0x48:  # "H"; the parser would skip line ends, and it knows RTSP and ICE
-                raise ProtocolViolated("The reply does not begin with an HTTP/1.1 status line.")
+        if self.began:
+            return self._read_on(data)
+        self.began = True
+        if self._familiar is not None:
+            response = self._familiar.recognise(data, self._limits)
+            if response is not None:
+                self._lessons = 0
+                return response
+        self._complete = self._chunked = False
+        self.keep = self._verbatim = True
+        self._head_left = self._limits.head
+        self._interim_count = self._received = 0
+        self._version_seen = data.startswith(_STATUS_LINE)
+        if data[0] != 0x48:  # "H"; the parser would skip line ends, and it knows RTSP and ICE
+            raise ProtocolViolated("The reply does not begin with an HTTP/1.1 status line.")
+        response = self._read_on(data)
+        if response is not None and self.keep and self._verbatim and self._lessons < _LESSONS:
+            self._lessons += 1
+            self._familiar = FamiliarHead.learn(data, response, self._limits)
+        return response
+
+    def _read_on(self, data: bytes) -> Response | None:
         parser = self._parser
         assert parser is not None
         try:
@@ -123,13 +131,7 @@ class ResponseReader:
             if not self._complete:
                 raise self._reason(error) from None
             self.keep = False  # bytes behind the response: it stands, but nothing else may follow here
-        if not self._complete:
-            return None
-        response = self.finish()
-        if first and self.keep and self._verbatim and self._lessons < _LESSONS:
-            self._lessons += 1
-            self._familiar = FamiliarHead.learn(data, response, self._limits)
-        return response
+        return self.finish() if self._complete else None
 
     def finish(self) -> Response:
         """The response, which is whole now. Raises `ProtocolViolated` if its compressed body is not."""

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+import msgspec
 import orjson
 
 from gateway.wire import trace
@@ -24,15 +25,20 @@ if TYPE_CHECKING:
 STRUCTURED_TYPE: Final = "application/cloudevents+json"
 EVENT_TYPE: Final = "query.result."
 
+_BINARY: Final = (
+    "content-type", "ce-id", "ce-time", "ce-hookid", "ce-specversion", "ce-source", "ce-type", "ce-subject",
+)  # fmt: skip
+
 # The binding's percent-encoding: everything but printable ASCII, and of that not space, " and %.
 _SAFE: Final = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) not in '"%')
 _PLAIN: Final = re.compile(r"[!#$&-~]*\Z")
+_MILLISECONDS: Final = [f".{n:03}Z" for n in range(1000)]
 
 
 def rfc3339(at: float) -> str:
     """`at` (seconds since 1970) as RFC 3339 in UTC with milliseconds."""
-    milliseconds = int(at * 1000)
-    return f"{_to_the_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
+    second, millisecond = divmod(int(at * 1000), 1000)
+    return _to_the_second(second) + _MILLISECONDS[millisecond]
 
 
 @lru_cache(maxsize=8)
@@ -51,27 +57,25 @@ def header_value(text: str) -> str:
         raise TypeError(msg) from None
 
 
-class QueryEvent:
+class QueryEvent(msgspec.Struct, eq=False):
     """The CloudEvents of one query: what its hooks are told, but for the result.
 
     Raises `TypeError` if the query's params or context cannot be written as JSON.
     """
 
-    __slots__ = ("_attributes", "_common", "_query", "_question", "_source", "_spans")
-
-    def __init__(self, query: Query, source: str) -> None:
-        self._query = query
-        self._source = source
-        self._common: bytes | None = None
-        self._question: bytes | None = None
-        self._attributes: tuple[tuple[str, str], ...] | None = None
-        self._spans: trace.Spans | None = None
+    _query: Query
+    _source: str
+    _common: bytes | None = None
+    _question: bytes | None = None
+    _attributes: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    _around_spans: tuple[str, str] | None = None
 
     def traceparent(self) -> str:
         """The `traceparent` of one call: a new span, for all calls of the query in the same trace."""
-        if self._spans is None:
-            self._spans = trace.Spans(self._query.traceparent)
-        return self._spans.child()
+        around = self._around_spans
+        if around is None:
+            around = self._around_spans = trace.around_spans(self._query.traceparent)
+        return around[0] + trace.new_span() + around[1]
 
     def question(self) -> bytes:
         """What is told of the query itself, as JSON: type, capability, tenant, params, context."""
@@ -118,18 +122,29 @@ class QueryEvent:
 
     def binary(self, message_id: str, hook_id: str, at: float) -> list[tuple[str, str]]:
         """The `ce-` headers of a binary call, whose body is exactly the result."""
+        names, values = self.binary_headers("", message_id, hook_id, at)
+        return list(zip(names[1:], values[1:], strict=True))
+
+    def binary_headers(
+        self, content_type: str, message_id: str, hook_id: str, at: float
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The headers that describe the body of a binary call, a result of this media type: names and values apart.
+
+        The names are the same for all calls of the query.
+        """
         attributes = self._attributes
         if attributes is None:
-            q = self._query
-            common = [
-                ("ce-specversion", "1.0"),
-                ("ce-source", header_value(self._source)),
-                ("ce-type", header_value(EVENT_TYPE + q.type)),
-                ("ce-subject", header_value(q.id)),
-            ]
-            if q.capability is not None:
-                common.append(("ce-capability", header_value(q.capability)))
-            if q.tenant is not None:
-                common.append(("ce-tenant", header_value(q.tenant)))
-            attributes = self._attributes = tuple(common)
-        return [("ce-id", message_id), ("ce-time", rfc3339(at)), ("ce-hookid", hook_id), *attributes]
+            attributes = self._attributes = self._as_headers()
+        return attributes[0], (content_type, message_id, rfc3339(at), hook_id, *attributes[1])
+
+    def _as_headers(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        q = self._query
+        names: tuple[str, ...] = _BINARY
+        values: tuple[str, ...] = ("1.0", self._source, EVENT_TYPE + q.type, q.id)
+        if q.capability is not None:
+            names += ("ce-capability",)
+            values += (q.capability,)
+        if q.tenant is not None:
+            names += ("ce-tenant",)
+            values += (q.tenant,)
+        return names, values if _PLAIN.match("".join(values)) else tuple(map(header_value, values))

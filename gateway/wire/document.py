@@ -17,7 +17,6 @@ _NOT_STRUCTURE: Final = bytes(c for c in range(256) if c not in b'[]{}"')
 # What stands behind a backslash stays there, so that no other character comes to stand behind it.
 _NEITHER_STRUCTURE_NOR_ESCAPE: Final = bytes(c for c in _NOT_STRUCTURE if c not in b"\\/bfnrtu")
 _STRINGS: Final = re.compile(rb'"[^"]*"?')  # the last one may lack its end in what is no JSON
-_SHORT: Final = 4096  # bytes; in longer documents, to look for brackets is quicker than to count them
 _LAYERS: Final = 4  # of arrays and objects; few documents have more
 # For eight brackets as the bits of a byte, 1 an opening one: how much deeper it is behind them, as a signed byte ...
 _DEEPER: Final = bytes((2 * bits.bit_count() - 8) & 0xFF for bits in range(256))
@@ -41,7 +40,8 @@ def depth_exceeds(body: bytes, cap: int) -> bool:
     were taken away a few times, each time one level. Otherwise the brackets are packed into bits, so that
     the only loop over them takes eight at a time.
     """
-    if not _opens_more_than(cap, body):
+    size = len(body)
+    if size <= 2 * cap or size - len(body.replace(b"[", b"", cap + 1).replace(b"{", b"", cap + 1)) <= cap:
         return False
     if b"\\" in body and b'\\"' in body:
         body = body.translate(None, _NEITHER_STRUCTURE_NOR_ESCAPE).replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -55,20 +55,6 @@ def depth_exceeds(body: bytes, cap: int) -> bool:
         if len(left) > size // 4 * 3:  # far more than the innermost ones: it may be deep indeed
             break
     return _deepest(left) > cap
-
-
-def _opens_more_than(cap: int, body: bytes) -> bool:
-    if len(body) <= _SHORT:
-        return body.count(b"[") + body.count(b"{") > cap
-    found = 0
-    for bracket in (b"[", b"{"):
-        at = body.find(bracket)
-        while at >= 0:
-            found += 1
-            if found > cap:
-                return True
-            at = body.find(bracket, at + 1)
-    return False
 
 
 def _brackets(structure: bytes) -> bytes:
@@ -93,7 +79,8 @@ def check(body: bytes, *, max_depth: int) -> None:
         msg = f"it nests deeper than {max_depth} levels"
         raise ValueError(msg)
     try:
-        body.decode()
+        if not body.isascii():
+            body.decode()
         _SYNTAX.decode(body)
     except UnicodeDecodeError as e:
         msg = f"it is not UTF-8 at byte {e.start}"

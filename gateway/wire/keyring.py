@@ -20,7 +20,7 @@ class KeyRing:
     Raises `ValueError` for a key that is none, and `ConfigError` if the extra for Ed25519 is missing.
     """
 
-    __slots__ = ("_public_keys", "_secrets", "_signing_keys")
+    __slots__ = ("_only", "_public_keys", "_secrets", "_signing_keys")
 
     def __init__(
         self,
@@ -30,10 +30,15 @@ class KeyRing:
     ) -> None:
         self._secrets = tuple((signature.HmacKey(signature.key_of(secret)), until) for secret, until in secrets)
         self._signing_keys = tuple((SigningKey(private), until) for private, until in signing_keys)
+        # As nearly always: one secret without an end, and no private key.
+        lasting = len(self._secrets) == 1 and self._secrets[0][1] is None and not self._signing_keys
+        self._only = self._secrets[0][0] if lasting else None
         self._public_keys = tuple(PublicKey(public) for public in public_keys)
 
     def sign(self, message_id: str, timestamp: int, body: bytes, now: float) -> str:
         """The value of `webhook-signature` for a message: one signature for each key that holds at `now`."""
+        if self._only is not None:
+            return "v1," + self._only.signature(f"{message_id}.{timestamp}.".encode(), body).decode()
         return signature.sign(self._valid_secrets(now), message_id, timestamp, body, self._valid_signing_keys(now))
 
     def verify(
@@ -65,6 +70,4 @@ class KeyRing:
         return [key for key, until in self._secrets if until is None or until > now]
 
     def _valid_signing_keys(self, now: float) -> Sequence[SigningKey]:
-        if not self._signing_keys:
-            return ()
         return [key for key, until in self._signing_keys if until is None or until > now]

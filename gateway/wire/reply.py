@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from gateway.errors import ReplyUnusable
 from gateway.model import Reason, Result
 from gateway.wire import document
@@ -31,9 +33,8 @@ class Unchanged:
     """The result stays as it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Replace:
-    """The body is the new result."""
+class Replace(msgspec.Struct, frozen=True):
+    """The body is the new result. (A struct: one is made per call, in a sixth of a dataclass's time.)"""
 
     result: Result
 
@@ -72,17 +73,20 @@ def decode(
     `result_type` is the media type of the result that was sent. Raises `ReplyUnusable` with the reason
     `status`, `content_type`, `bad_json`, `bad_patch`, `gone` or `rejected_not_allowed`.
     """
-    if status == 204:
-        return UNCHANGED
-    if status == 410:
-        raise ReplyUnusable(Reason.GONE, "the hook answered 410: it is gone")
-    if status == 422:
-        return _reject(content_type, body, may_reject=may_reject, max_depth=max_depth)
     if status != 200:
+        if status == 204:
+            return UNCHANGED
+        if status == 410:
+            raise ReplyUnusable(Reason.GONE, "the hook answered 410: it is gone")
+        if status == 422:
+            return _reject(content_type, body, may_reject=may_reject, max_depth=max_depth)
         raise ReplyUnusable(Reason.STATUS, f"the hook answered with status {status}")
-    media = _media_type(content_type)
+    media = content_type if content_type == JSON else _media_type(content_type)
     if media in (JSON, result_type):
-        _check(body, max_depth)
+        try:
+            document.check(body, max_depth=max_depth)
+        except ValueError as e:
+            raise _not_usable(e) from None
         return Replace(Result(body, result_type))
     if media == JSON_PATCH:
         return JsonPatch(_parse(body, max_depth))
@@ -146,8 +150,8 @@ def _reject(content_type: str | None, body: bytes, *, may_reject: bool, max_dept
 
 
 def _media_type(content_type: str | None) -> str | None:
-    if content_type is None or content_type == JSON:
-        return content_type
+    if content_type is None:
+        return None
     media, semicolon, _ = content_type.partition(";")
     if semicolon:
         charset = _CHARSET.search(content_type)
@@ -157,16 +161,13 @@ def _media_type(content_type: str | None) -> str | None:
     return media.strip().lower()
 
 
-def _check(body: bytes, max_depth: int) -> None:
+def _parse(body: bytes, max_depth: int) -> Any:
     try:
         document.check(body, max_depth=max_depth)
-    except ValueError as e:
-        raise ReplyUnusable(Reason.BAD_JSON, f"the body of the reply cannot be used: {e}") from None
-
-
-def _parse(body: bytes, max_depth: int) -> Any:
-    _check(body, max_depth)
-    try:
         return document.parse_exact(body)
     except ValueError as e:
-        raise ReplyUnusable(Reason.BAD_JSON, f"the body of the reply cannot be used: {e}") from None
+        raise _not_usable(e) from None
+
+
+def _not_usable(error: ValueError) -> ReplyUnusable:
+    return ReplyUnusable(Reason.BAD_JSON, f"the body of the reply cannot be used: {error}")

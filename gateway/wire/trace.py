@@ -5,8 +5,8 @@ Source: https://www.w3.org/TR/trace-context/
 
 from __future__ import annotations
 
-import random
 import re
+from random import getrandbits
 from typing import Final
 
 _TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})\Z")
@@ -15,29 +15,26 @@ _NO_TRACE: Final = "0" * 32
 _NO_SPAN: Final = "0" * 16
 
 
-class Spans:
-    """The calls made for a query that came with `traceparent`: spans of its trace.
+def around_spans(traceparent: str | None) -> tuple[str, str]:
+    """What stands before and behind the span in the `traceparent` of each call for what came with `traceparent`.
 
-    Of a new, sampled trace if there was none or it is malformed.
+    They belong to the same trace; to a new, sampled one if there was none or it is malformed.
     """
+    found = _TRACEPARENT.match(traceparent) if traceparent else None
+    if found is None or found[1] == _NO_TRACE or found[2] == _NO_SPAN:
+        return f"00-{(getrandbits(128) or 1).to_bytes(16).hex()}-", "-01"  # an identifier, not a secret
+    return f"00-{found[1]}-", f"-{found[3]}"
 
-    __slots__ = ("_flags", "_trace")
 
-    def __init__(self, traceparent: str | None) -> None:
-        found = _TRACEPARENT.match(traceparent) if traceparent else None
-        if found is None or found[1] == _NO_TRACE or found[2] == _NO_SPAN:
-            self._trace, self._flags = f"{random.getrandbits(128) or 1:032x}", "01"  # an identifier, not a secret
-        else:
-            self._trace, self._flags = found[1], found[3]
-
-    def child(self) -> str:
-        """The `traceparent` of one call: a new span."""
-        return f"00-{self._trace}-{random.getrandbits(64) or 1:016x}-{self._flags}"  # an identifier, not a secret
+def new_span() -> str:
+    """The id of one call."""
+    return (getrandbits(64) or 1).to_bytes(8).hex()  # an identifier, not a secret
 
 
 def child(traceparent: str | None) -> str:
     """The `traceparent` of the only call that is made for what came with `traceparent`."""
-    return Spans(traceparent).child()
+    before, behind = around_spans(traceparent)
+    return before + new_span() + behind
 
 
 def state(tracestate: str | None) -> str | None:
