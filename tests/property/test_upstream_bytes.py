@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.errors import UpstreamFailed
 from gateway.service.messages import ResponseHead
+from gateway.service.upstream.heads import KnownHeads, ReadHead, read_alike, read_head
 from gateway.service.upstream.limits import Limits
 from gateway.testing.upstream_wire import AnswerRead, read_answer
 
@@ -73,6 +75,46 @@ def test_any_bytes_give_an_answer_or_fail_and_nothing_else_happens(message, cuts
     assert read.head is not None or read.failed
     whole = read_answer(message, (), LIMITS, upgrade=upgrade)
     assert (whole.head is None or whole.failed) == (read.head is None or read.failed)
+
+
+FIELDS = st.sampled_from(
+    [
+        b"date: now", b"Date: then", b"x: 1", b"x:  \xff ", b"x:", b"content-length: 5", b"Content-Length: 70",
+        b"content-length: -1", b"transfer-encoding: chunked", b"transfer-encoding: gzip", b"connection: close",
+        b"connection: keep-alive", b"keep-alive: timeout=9", b"keep-alive: timeout=2", b"content-type: text/html",
+        b"content-type: text/event-stream", b"x\n: 1", b"x y: 1", b"x: \0", b" x: 1", b"x",
+    ]
+)  # fmt: skip
+HEADS = st.builds(
+    lambda first, fields: b"\r\n".join([first, *fields, b"", b""]),
+    st.sampled_from([b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1 204 ", b"HTTP/1.1 103 ", b"HTTP/1.1"]),
+    st.lists(FIELDS, max_size=4),
+)
+
+
+def what_it_says(reading, raw):
+    try:
+        head = reading(raw)
+    except UpstreamFailed as error:
+        return error.detail
+    return {name: getattr(head, name) for name in ReadHead.__slots__}
+
+
+@settings(max_examples=1000)
+@given(st.lists(HEADS, max_size=8))
+def test_a_head_says_the_same_whatever_heads_came_before_it(heads):
+    known = KnownHeads()
+    for raw in heads:
+        assert what_it_says(known.read, raw) == what_it_says(read_head, raw)
+
+
+def test_a_head_with_another_date_and_length_is_read_by_what_differs():
+    raw = b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 5\r\nX-A: 1\r\n\r\n"
+    other = read_head(raw.replace(b"now", b"then").replace(b"5", b"77"))
+    alike = read_alike(raw, other)
+    assert alike is not None
+    assert alike.headers == [(b"date", b"now"), (b"content-length", b"5"), (b"x-a", b"1")]
+    assert alike.length == 5
 
 
 @pytest.mark.parametrize("cut", range(0, 44, 3))

@@ -16,12 +16,13 @@ from gateway.service.messages import ResponseHead
 if TYPE_CHECKING:
     from gateway.service.messages import Headers
 
-__all__ = ["NO_TRAILERS", "HeadReader", "KnownHeads", "ReadHead", "read_head"]
+__all__ = ["NO_TRAILERS", "HeadReader", "KnownHeads", "ReadHead", "read_alike", "read_head"]
 
 _END: Final = b"\r\n\r\n"
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
-_FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)\r\n")
+_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
+_FIELD: Final = re.compile(_LINE.pattern + rb"\r\n")
 _PREFIX: Final = b"HTTP/1."
 _BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)[^\n]")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
@@ -29,6 +30,8 @@ _TIMEOUT: Final = re.compile(rb"(?:^|,)[ \t]*timeout[ \t]*=[ \t]*\"?([0-9]{1,9})
 _HEADS_KEPT: Final = 64
 _HEAD_KEPT: Final = 2048  # bytes
 _MARGIN: Final = 1.0  # seconds; a connection is given up this much earlier than the upstream says that it will do so
+
+_JUDGED: Final = frozenset({b"transfer-encoding", b"connection", b"keep-alive", b"content-type"})
 
 # RFC 9110, section 6.5.1: what frames or routes a message is not believed after it.
 NO_TRAILERS: Final = frozenset(
@@ -51,13 +54,16 @@ class ReadHead:
 
     `keep`: another answer may follow. `kept_for`: for how many seconds the upstream says that it waits for another
     request. `quiet`: the answer is a stream of events, which may be silent for as long as nothing happens. `raw`
-    is all of it, as it came.
+    is all of it, as it came, `lines` the same without line ends.
     """
 
-    __slots__ = ("chunked", "headers", "keep", "kept_for", "length", "quiet", "raw", "reason", "status")
+    __slots__ = ("chunked", "headers", "keep", "kept_for", "length", "lines", "quiet", "raw", "reason", "status")
 
-    def __init__(self, raw: bytes, status: int, reason: bytes, headers: Headers, *, keep: bool) -> None:
+    def __init__(
+        self, raw: bytes, lines: list[bytes], status: int, reason: bytes, headers: Headers, *, keep: bool
+    ) -> None:
         self.raw = raw
+        self.lines = lines
         self.status = status
         self.reason = reason
         self.headers = headers
@@ -85,7 +91,7 @@ def read_head(raw: bytes) -> ReadHead:
     newer = line[1] == b"1"
     status = int(line[2])
     headers = [(name.lower(), value.strip(b" \t")) for name, value in found]
-    head = ReadHead(raw, status, (line[3] or b"").strip(b" \t"), headers, keep=newer)
+    head = ReadHead(raw, raw.split(b"\r\n"), status, (line[3] or b"").strip(b" \t"), headers, keep=newer)
     for name, value in headers:
         if name == b"content-length":
             if head.length is not None or not _LENGTH.fullmatch(value):
@@ -119,23 +125,59 @@ def read_head(raw: bytes) -> ReadHead:
     return head
 
 
-class KnownHeads:
-    """Heads that were read lately. Servers send the same ones again and again: those are read once."""
+def read_alike(raw: bytes, other: ReadHead) -> ReadHead | None:
+    """The head in `raw`, if it has the lines of `other` but for the length and values that nothing here follows from.
 
-    __slots__ = ("_known",)
+    `None` if it has not, or is broken: then `read_head` is to read it.
+    """
+    lines = raw.split(b"\r\n")
+    headers = other.headers.copy()
+    if len(lines) != len(other.lines) or len(lines) != len(headers) + 3 or lines[0] != other.lines[0]:
+        return None
+    length = other.length
+    for number, (line, before) in enumerate(zip(lines, other.lines, strict=True), -1):
+        if line != before:
+            field = _LINE.fullmatch(line)
+            if field is None:
+                return None
+            name, value = field[1].lower(), field[2].strip(b" \t")
+            if name != headers[number][0] or name in _JUDGED:
+                return None
+            if name == b"content-length":
+                if not _LENGTH.fullmatch(value) or other.status < 200:
+                    return None
+                length = int(value)
+            headers[number] = (name, value)
+    head = ReadHead(raw, lines, other.status, other.reason, headers, keep=other.keep)
+    head.length, head.chunked, head.kept_for, head.quiet = length, other.chunked, other.kept_for, other.quiet
+    return head
+
+
+class KnownHeads:
+    """Heads that were read lately. Servers send the same ones again and again: those are read once.
+
+    Of one that differs from the last with as many lines only in its length, its date or the like, only that is read.
+    """
+
+    __slots__ = ("_by_lines", "_known")
 
     def __init__(self) -> None:
         self._known: dict[bytes, ReadHead] = {}
+        self._by_lines: dict[int, ReadHead] = {}
 
     def read(self, raw: bytes) -> ReadHead:
         """The head in `raw`. Raises `UpstreamFailed`."""
-        head = self._known.get(raw)
-        if head is None:
-            head = read_head(raw)
-            if len(raw) <= _HEAD_KEPT:
-                if len(self._known) >= _HEADS_KEPT:
-                    self._known.clear()
-                self._known[raw] = head
+        known = self._known.get(raw)
+        if known is not None:
+            return known
+        lines = raw.count(b"\n")
+        other = self._by_lines.get(lines)
+        head = (None if other is None else read_alike(raw, other)) or read_head(raw)
+        if len(raw) <= _HEAD_KEPT:
+            if len(self._known) >= _HEADS_KEPT:
+                self._known.clear()
+                self._by_lines.clear()
+            self._known[raw] = self._by_lines[lines] = head
         return head
 
 
