@@ -6,7 +6,15 @@ import pytest
 
 from gateway.service.messages import RequestHead
 from gateway.service.proxy.forwarded import Forwarding
-from gateway.service.proxy.heads import RequestRules, ResponseRules, revalidated, undoable, without_named
+from gateway.service.proxy.heads import (
+    CODED,
+    TAGGED,
+    RequestRules,
+    ResponseRules,
+    revalidated,
+    undoable,
+    without_named,
+)
 from gateway.service.proxy.passing import asks_for_websocket
 from gateway.service.proxy.refusals import is_for_us
 
@@ -184,6 +192,25 @@ def test_the_head_of_a_result_without_its_content_tells_nothing_of_it():
     names = {name for name, _ in RESPONSES.without_content(fields(UPSTREAM), [])}
     assert not {b"etag", b"last-modified", b"content-encoding", b"content-length", b"gateway-hooks"} & names
     assert b"content-type" in names
+
+
+def test_what_follows_from_the_headers_of_an_answer_holds_for_the_same_ones_only():
+    rules = ResponseRules(NAME)
+
+    def seen(text, upstream="http://a", vary=(), *, revalidate=True):
+        found = rules.seen(fields(text), upstream, vary, revalidate=revalidate)
+        whole = rules.after_hooks(fields(text), vary, decoded=False, whole=True, revalidate=revalidate)
+        assert found.after_hooks == whole
+        return found.content_type, found.marks & (CODED | TAGGED)
+
+    for _ in range(2):
+        assert seen(UPSTREAM) == (b"application/json", CODED | TAGGED)
+    assert seen("content-type: text/html\ncontent_type: a") == (b"text/html", 0)
+    assert seen("content_type: a\netag: b") == (None, TAGGED)
+    assert seen("content-type: a\ncontent-type: b") == (b"a", 0)
+    assert seen("content-type: a\ncontent-type: b", vary=(b"x-api",)) == (b"a", 0)
+    assert seen("content-type: a\ncontent-type: b", revalidate=False) == (b"a", 0)
+    assert seen("cache-control: private", "http://b") == (None, 0)
 
 
 @pytest.mark.parametrize(
