@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway.model import Reason, Status
 from gateway.observe.relay_metrics import RelayMetrics
+from gateway.observe.request_series import RequestsCollector, Tallies
 from gateway.observe.reuse_series import ReuseCollector
 from gateway.observe.rollout_series import RolloutSeries
 from gateway.observe.series import HookSeries, Seconds, SeriesCollector
@@ -45,7 +46,7 @@ class GatewayMetrics:
     def __init__(self, *, max_hooks: int = MAX_HOOKS) -> None:
         self._max_hooks = max_hooks
         self._hooks: dict[tuple[str, str], HookSeries] = {}
-        self._http: dict[tuple[str, int], Counter] = {}
+        self._http: dict[str, Tallies] = {}
         self._in_flight = 0
         self._load_of: Callable[[str], tuple[str, int, int]] = lambda _: ("closed", 0, 0)
         self._names_of: Callable[[str], tuple[str, str] | None] | None = None
@@ -123,12 +124,7 @@ class GatewayMetrics:
             registry=self._registry,
         )
         self.relay = RelayMetrics(self._registry)
-        self._requests = Counter(
-            "gateway_http_requests",
-            "HTTP requests answered, by API (control, gateway) and status.",
-            ("api", "status"),
-            registry=self._registry,
-        )
+        self._registry.register(RequestsCollector(self._http))
         self._upstream_failures = Counter(
             "gateway_upstream_failures",
             "Requests that the query API behind the standalone gateway failed, by reason (as in the problem document).",
@@ -238,10 +234,11 @@ class GatewayMetrics:
 
     def http_request(self, api: str, status: int) -> None:
         """One HTTP request to `api` (`control` or `gateway`) was answered with `status`."""
-        counter = self._http.get((api, status))
-        if counter is None:
-            counter = self._http[api, status] = self._requests.labels(api, str(status))
-        counter.inc()
+        self.http_requests(api)[status].count += 1
+
+    def http_requests(self, api: str) -> Tallies:
+        """The requests to `api` by status, for whoever answers so many that each call counts."""
+        return self._http.setdefault(api, Tallies())
 
     def upstream_failed(self, reason: str) -> None:
         """The query API behind the standalone gateway failed a request, before or in the middle of its answer."""

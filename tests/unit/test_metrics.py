@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -85,6 +87,22 @@ def test_http_requests_are_counted_by_api_and_status():
     found = samples(metrics)
     assert found["gateway_http_requests_total", "control", "200"] == 2
     assert found["gateway_http_requests_total", "control", "404"] == 1
+
+
+def test_requests_that_are_tallied_where_they_are_answered_are_counted_with_the_others():
+    metrics = GatewayMetrics()
+    tallies = metrics.http_requests("gateway")
+    before = time.time()
+    tallies[200].count += 1
+    tallies[200].count += 1
+    metrics.http_request("gateway", 404)
+    found = samples(metrics)
+    assert found["gateway_http_requests_total", "gateway", "200"] == 2
+    assert found["gateway_http_requests_total", "gateway", "404"] == 1
+    lines = metrics.render().decode().splitlines()
+    since = [line for line in lines if line.startswith("gateway_http_requests_created{")]
+    assert len(since) == 2
+    assert all(before - 1 <= float(line.split()[-1]) <= time.time() + 1 for line in since)
 
 
 def test_the_series_of_a_removed_hook_end_and_begin_again():
