@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.service.front import FrontSettings
+from gateway.service.front import FrontSettings, RequestRefused
+from gateway.service.front.heads import HeadReader, after_empty_lines
 from gateway.testing.front_wire import read_requests
 
 LIMITS = FrontSettings(max_header_bytes=1500, max_headers=20, max_target_bytes=200)
@@ -158,6 +159,40 @@ def test_any_bytes_are_clear_requests_or_a_refusal(data, cuts):
             continue
         (again,) = read([written_anew(request)]).requests
         assert (again.method, again.target, again.body) == (request.method, request.target, request.body)
+
+
+ENDS = [
+    b" HTTP/1.1\r\nhost: a\r\nx: y\r\n\r\n", b" HTTP/1.1\r\n\r\n", b" HTTP/1.0\r\nhost: a\r\n\r\n",
+    b" HTTP/1.1\r\nhost: a\r\nexpect: x\r\n\r\n", b" HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\n",
+]  # fmt: skip
+starts = st.binary(max_size=30) | st.builds(
+    lambda method, target: method + b" " + target,
+    st.sampled_from([b"GET", b"POST", b"CONNECT", b"TRACE", b"get", b"", b"\r\nGET", b"GET "]),
+    st.sampled_from(
+        [b"/", b"/x?y=%20", b"", b"*", b"/a b", b"/#", b"/\xc3\xa9", b"http://a/", b"//", b"/" + b"x" * 200]
+    )
+    | targets.map(str.encode),
+)
+
+
+def whole(reader, data):
+    try:
+        found = reader.repeated(data) or reader.read(after_empty_lines(data))
+    except RequestRefused as refusal:
+        return refusal.status, refusal.detail
+    if found is None:
+        return None
+    method, target, minor, fields, rest = found
+    return method, target, minor, fields.headers, rest
+
+
+@settings(max_examples=300, deadline=None)
+@given(starts, st.sampled_from([b"", *ENDS]), st.sampled_from(ENDS), st.sampled_from([b"", b"G", b"\r\n"]))
+def test_a_head_is_read_as_if_none_had_come_before_it(start, end, before, behind):
+    reader = HeadReader(LIMITS, "http")
+    whole(reader, b"GET /before" + before)
+    data = start + end + behind or b"G"
+    assert whole(HeadReader(LIMITS, "http"), data) == whole(reader, data)
 
 
 class Llhttp:

@@ -10,9 +10,14 @@ from gateway.service.front.refusal import RequestRefused
 if TYPE_CHECKING:
     from gateway.service.front.fields import Fields
 
-__all__ = ["read_request_line", "too_long"]
+__all__ = ["USUAL", "VISIBLE", "read_request_line", "too_long"]
 
-_USUAL: Final = re.compile(rb"""(?!CONNECT )([A-Z][A-Z0-9_-]{0,31}) (/[!"$-~]*) HTTP/1\.([0-9])""")
+# For a first line in two glances: the methods of nearly all requests, and a table that changes every character which
+# such a line has not got, CR and LF above all.
+USUAL: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY"})
+VISIBLE: Final = bytes([c if 0x20 <= c <= 0x7E and c != ord("#") else c ^ 0x80 for c in range(256)])
+
+_USUAL_LINE: Final = re.compile(rb"""(?!CONNECT )([A-Z][A-Z0-9_-]{0,31}) (/[!"$-~]*) HTTP/1\.([0-9])""")
 _VERSION: Final = re.compile(rb"HTTP/([0-9])\.([0-9])")
 _METHOD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS: Final = re.compile(rb"[A-Z][A-Z0-9_-]{0,31}")
@@ -28,7 +33,7 @@ def read_request_line(line: bytes, fields: Fields, scheme: str, longest: int) ->
     lets the target win over a host header that says something else; here that is refused, because whoever stands
     in front or behind may have gone by the other one.
     """
-    usual = _USUAL.fullmatch(line)
+    usual = _USUAL_LINE.fullmatch(line)
     if usual is None:
         method, target, minor = _unusual(line, fields, scheme, longest)
     else:
