@@ -20,7 +20,10 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 @dataclass(slots=True)
 class RequestHead:
-    """The head of a request. `target` as it was sent, in origin form (`/path?query`) or `*`; `minor` of HTTP/1.x."""
+    """The head of a request. `target` as it was sent, in origin form (`/path?query`) or `*`; `minor` of HTTP/1.x.
+
+    The list of headers may be shared with other requests: it is replaced, never changed.
+    """
 
     method: str
     target: str

@@ -19,7 +19,7 @@ from gateway.service.site import SHUTDOWN_SECONDS
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from gateway.config import Settings
     from gateway.runtime_data_path import DataPath
@@ -49,9 +49,13 @@ class Queries:
         self._name = name or pseudonym()  # the same one over every reload, so that a circle is noticed
         self._upstreams = opened_upstreams(self._settings)
         self._retired: list[Upstreams] = []
-        self._log: AccessLog | None = access_log(self._settings.server)
-        handler = self._handler(self._settings, self._upstreams, self._log)
-        self._front = Front(handler, FrontSettings.of(self._settings.server), access=self._told)
+        log = access_log(self._settings.server)
+        self._front = Front(
+            self._handler(self._settings, self._upstreams, log),
+            FrontSettings.of(self._settings.server),
+            tallies=gateway.metrics.http_requests("gateway"),
+            access=_written(log),
+        )
 
     async def __aenter__(self) -> Self:
         await self._upstreams.__aenter__()
@@ -103,8 +107,9 @@ class Queries:
             before = self._upstreams
             if upstreams is not before:
                 await upstreams.__aenter__()
-            self._settings, self._upstreams, self._log = taken, upstreams, log
+            self._settings, self._upstreams = taken, upstreams
             self._front.handler = handler
+            self._front.access = _written(log)
             self._front.settings = FrontSettings.of(taken.server)
             if upstreams is not before:
                 before.retire()
@@ -123,11 +128,6 @@ class Queries:
     def _handler(self, settings: Settings, upstreams: Upstreams, log: AccessLog | None) -> Handler:
         handler = handler_of(self._gateway, settings, upstreams, self._name)
         return handler if log is None else noting(handler)
-
-    def _told(self, access: Access) -> None:
-        self._gateway.metrics.http_request("gateway", access.status)
-        if self._log is not None:
-            self._log.write(access)
 
 
 @asynccontextmanager
@@ -163,6 +163,10 @@ async def serving_queries(
         for each in sockets:
             await queries.front.listen(each, ssl_context=None if certificate is None else certificate.context)
         yield queries
+
+
+def _written(log: AccessLog | None) -> Callable[[Access], None] | None:
+    return None if log is None else log.write
 
 
 def _urls(settings: Settings) -> set[str]:

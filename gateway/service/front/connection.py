@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextvars import copy_context
 from math import inf
 from typing import TYPE_CHECKING, Final
 
+from gateway.service.front.bell import Bell
 from gateway.service.front.body import RequestBody, too_slow
 from gateway.service.front.chunks import ChunkReader
 from gateway.service.front.exchange import Exchange
@@ -16,8 +19,6 @@ from gateway.service.front.writing import response_head
 from gateway.service.messages import RequestHead
 
 if TYPE_CHECKING:
-    import asyncio
-
     from gateway.service.front.fields import Fields
     from gateway.service.front.front import Front
     from gateway.service.front.writing import HttpDate
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_CR: Final = 0x0D
 _UNREAD_BODY_KEPT: Final = 64 * 1024  # bytes that are read and dropped, to keep the connection
 _LINGER_SECONDS: Final = 5.0
 
@@ -37,19 +37,22 @@ class Connection(Outgoing):
     """
 
     __slots__ = (
-        "_exchange", "_front", "_heads", "_in_head", "_lingering", "_paused", "_pending", "_read_deadline", "_task",
-        "_tunnel", "client", "date", "incoming", "scheme",
+        "_bell", "_context", "_exchange", "_handling", "_heads", "_in_head", "_lingering", "_paused", "_pending",
+        "_read_deadline", "_task", "_tunnel", "client", "date", "front", "incoming", "scheme",
     )  # fmt: skip
 
     def __init__(self, front: Front, loop: asyncio.AbstractEventLoop, scheme: str) -> None:
         super().__init__(loop, front.clock, front.settings.write_timeout_seconds)
+        self.front = front
         self.scheme = scheme
         self.client: str | None = None
         self.date: HttpDate = front.date
         self.incoming: RequestBody | None = None  # a body that has not come to its end
-        self._front = front
         self._exchange: Exchange | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None  # handles all requests, from the first one on
+        self._handling = False  # the task has begun to handle the present one
+        self._bell = Bell(loop)  # what the task waits for between two requests
+        self._context = copy_context()
         self._tunnel: ClientTunnel | None = None
         self._pending = b""  # bytes that come after the present request, or part of a head
         self._heads = HeadReader(front.settings, scheme)
@@ -57,11 +60,6 @@ class Connection(Outgoing):
         self._paused = False
         self._lingering = False  # answered for the last time; what still comes is dropped
         self._read_deadline = inf
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether the answers now given are the last ones on their connections."""
-        return self._front.ends_connections
 
     # ------------------------------------------------------------ asyncio.Protocol
 
@@ -71,8 +69,8 @@ class Connection(Outgoing):
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self.client = peer[0].removeprefix("::ffff:") if "." in peer[0] else peer[0]
-        self._read_deadline = self._front.clock() + self._front.settings.head_timeout_seconds
-        refusal = self._front.admit(self)
+        self._read_deadline = self.front.clock() + self.front.settings.head_timeout_seconds
+        refusal = self.front.admit(self)
         if refusal is not None:
             self._refuse(refusal)
 
@@ -92,7 +90,7 @@ class Connection(Outgoing):
             self._pending += data
             if self._exchange is None and not self.slow:
                 self._read(self._pending)
-            elif len(self._pending) > self._front.settings.max_header_bytes:
+            elif len(self._pending) > self.front.settings.max_header_bytes:
                 self._pause()
 
     def eof_received(self) -> bool:
@@ -115,13 +113,14 @@ class Connection(Outgoing):
             self._tunnel.end()
         if self._tunnel is None or not self._tunnel.closed:
             self._stop_handling()
-        self._front.forget(self)
+        self.front.forget(self)
+        self._bell.ring()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
         super().resume_writing()
         if self._exchange is None and self.incoming is None and not self._closing:
-            self._go_on()
+            self._go_on(self.front.clock())
 
     # ------------------------------------------------------------ for the exchange, its body and its tunnel
 
@@ -132,7 +131,7 @@ class Connection(Outgoing):
 
     def await_body(self) -> None:
         """Someone waits for more of the body."""
-        self._read_deadline = self._front.clock() + self._front.settings.body_timeout_seconds
+        self._read_deadline = self.front.clock() + self.front.settings.body_timeout_seconds
         self.want_more()
 
     def body_awaited(self) -> None:
@@ -168,7 +167,7 @@ class Connection(Outgoing):
         """
         if self._exchange is None and self.incoming is None and not self._pending and not self._closing:
             if self.something_came():
-                self._read_deadline = self._front.clock() + _LINGER_SECONDS
+                self._read_deadline = self.front.clock() + _LINGER_SECONDS
             else:
                 self.close()
 
@@ -176,14 +175,15 @@ class Connection(Outgoing):
 
     def _read(self, data: bytes) -> None:
         """Begin the request at the start of `data`, if its head is whole; else keep it."""
-        front = self._front
-        if data[0] == _CR:
-            data = after_empty_lines(data)
+        front = self.front
         try:
-            read = self._heads.read(data)
+            read = self._heads.repeated(data)
             if read is None:
-                self._hold(data)
-                return
+                data = after_empty_lines(data)
+                read = self._heads.read(data)
+                if read is None:
+                    self._hold(data)
+                    return
             method, target, minor, fields, rest = read
             body = None
             if fields.length or fields.chunked:
@@ -197,22 +197,23 @@ class Connection(Outgoing):
         self._pending = rest
         self._in_head = False
         self._read_deadline = inf
-        if len(rest) > front.settings.max_header_bytes or (body is not None and body.is_full):
+        if (rest and len(rest) > front.settings.max_header_bytes) or (body is not None and body.is_full):
             self._pause()
         elif self._paused:
             self.want_more()
-        now = front.clock()
+        head = RequestHead(method, target, fields.headers, minor)
         keep = not fields.close and (minor == 1 or fields.keep_alive)
-        head = RequestHead(method, target, fields.headers.copy(), minor)
-        exchange = Exchange(self, head, fields, body, now, keep=keep)
-        self._exchange = exchange
+        self._exchange = Exchange(self, head, fields, body, front.clock(), keep)
         front.in_flight += 1
-        self._task = self.loop.create_task(self._handle(exchange))
+        if self._task is None:
+            self._begin_task()
+        else:
+            self._bell.ring()
 
     def _new_body(self, fields: Fields, method: str, minor: int) -> RequestBody:
         if method == "TRACE":
             raise RequestRefused(400, "A TRACE request has no body.")
-        settings = self._front.settings
+        settings = self.front.settings
         if fields.chunked:
             length, reader = None, ChunkReader(settings.max_header_bytes, settings.max_headers)
         else:
@@ -223,7 +224,7 @@ class Connection(Outgoing):
         """Keep a part of a head; its time runs from its first byte on."""
         if data and not self._in_head:
             self._in_head = True
-            self._read_deadline = self._front.clock() + self._front.settings.head_timeout_seconds
+            self._read_deadline = self.front.clock() + self.front.settings.head_timeout_seconds
         self._pending = data
         self.want_more()
 
@@ -242,7 +243,7 @@ class Connection(Outgoing):
         if self._exchange is None:
             body.drop()
             if body.complete and not self.slow:
-                self._go_on()
+                self._go_on(self.front.clock())
         elif body.is_full:
             self._pause()
 
@@ -253,22 +254,44 @@ class Connection(Outgoing):
 
     # ------------------------------------------------------------ handling one
 
-    async def _handle(self, exchange: Exchange) -> None:
-        front = self._front
+    def _begin_task(self) -> None:
+        self._task = self.loop.create_task(self._serve(), context=self._context.copy())
+
+    async def _serve(self) -> None:
+        """Handle one request after another until the connection is gone."""
+        front, task = self.front, self._task
+        assert task is not None  # this one
         try:
-            await front.handler(exchange)
-            if self._tunnel is not None:
-                exchange.ended = True
-            elif not (exchange.ended or self._closing):
-                self._fail(exchange, 500, front.unanswered(exchange))
-        except RequestRefused as refusal:
-            self._fail(exchange, refusal.status, problem_body(refusal.status, refusal.detail))
-        except ClientGone:
-            exchange.abort()
-        except Exception as error:  # noqa: BLE001  # the last line of defence: no handler can break the server
-            self._fail(exchange, 500, front.broken(exchange, error))
+            while True:
+                exchange = self._exchange
+                if exchange is None:
+                    if self.lost:
+                        return
+                    await self._bell
+                    continue
+                self._handling = True
+                try:
+                    await front.handler(exchange)
+                    if self._tunnel is not None:
+                        exchange.ended = True
+                    elif not (exchange.ended or self._closing):
+                        self._fail(exchange, 500, front.unanswered(exchange))
+                except RequestRefused as refusal:
+                    self._fail(exchange, refusal.status, problem_body(refusal.status, refusal.detail))
+                except ClientGone:
+                    exchange.abort()
+                except Exception as error:  # noqa: BLE001  # the last line of defence: no handler can break the server
+                    self._fail(exchange, 500, front.broken(exchange, error))
+                finally:
+                    self._finished(exchange)
+                if copy_context() != self._context or task.cancelling():
+                    return  # what the handler left in the task is none of the next request's business
+                if self._exchange is not None:
+                    await asyncio.sleep(0)  # others have their turn before a request that came along with this one
         finally:
-            self._finished(exchange)
+            self._task = None
+            if self._exchange is not None:
+                self._begin_task()
 
     def _fail(self, exchange: Exchange, status: int, problem: bytes) -> None:
         """Answer with an error if nothing else is out; else break off what is."""
@@ -280,9 +303,13 @@ class Connection(Outgoing):
         exchange.answer(status, PROBLEM_HEADERS, problem)
 
     def _finished(self, exchange: Exchange) -> None:
-        front = self._front
-        self._exchange = self._task = None
-        front.finished(exchange, self)
+        """A request has been handled, one way or another: go on with the next one, or end."""
+        front = self.front
+        self._exchange = None
+        self._handling = False
+        exchange.fields.memo = exchange.memo
+        now = front.clock()
+        front.finished(exchange, self, now)
         if self.lost:
             return
         body = self.incoming
@@ -295,25 +322,26 @@ class Connection(Outgoing):
         elif not exchange.keep or front.is_draining:
             self._end(linger=body is not None or self._pending != b"")
         elif body is None:
-            self._go_on()
+            self._go_on(now)
         elif (body.remaining or _UNREAD_BODY_KEPT) >= _UNREAD_BODY_KEPT or body.expects:
             self._end(linger=True)
         else:
-            self._read_deadline = front.clock() + front.settings.body_timeout_seconds
+            self._read_deadline = now + front.settings.body_timeout_seconds
             self.want_more()
 
-    def _go_on(self) -> None:
+    def _go_on(self, now: float) -> None:
         """Take the next request, or wait for one."""
         if self.slow:
             return
-        front = self._front
+        front = self.front
         if self._pending:
             self._read(self._pending)
         elif front.is_draining:
             self.close()
         else:
-            self.want_more()
-            self._read_deadline = front.clock() + front.settings.idle_timeout_seconds
+            if self._paused:
+                self.want_more()
+            self._read_deadline = now + front.settings.idle_timeout_seconds
 
     # ------------------------------------------------------------ ends
 
@@ -323,7 +351,7 @@ class Connection(Outgoing):
         framing = b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
         head = response_head(refusal.status, b"", [*PROBLEM_HEADERS, *refusal.headers], self.date, framing)
         self.write(head + body)
-        self._front.refused(refusal, self, len(body))
+        self.front.refused(refusal, self, len(body))
         self._end(linger=True)
 
     def _end(self, *, linger: bool) -> None:
@@ -335,7 +363,7 @@ class Connection(Outgoing):
         self._pending = b""
         self.incoming = None
         self._watch_writing()
-        self._read_deadline = self._front.clock() + _LINGER_SECONDS
+        self._read_deadline = self.front.clock() + _LINGER_SECONDS
         if not self.lost and not self._transport.is_closing():
             self.want_more()
             if self._transport.can_write_eof():
@@ -347,11 +375,11 @@ class Connection(Outgoing):
         elif self._exchange is not None:
             if self.incoming is not None:
                 self._exchange.keep = False
-                self.incoming.fail(too_slow(self._front.settings.body_timeout_seconds))
+                self.incoming.fail(too_slow(self.front.settings.body_timeout_seconds))
         elif self.incoming is not None:
             self.abort()
         elif self._pending:
-            seconds = self._front.settings.head_timeout_seconds
+            seconds = self.front.settings.head_timeout_seconds
             self._refuse(RequestRefused(408, f"The head of the request was not complete after {seconds:g} seconds."))
         else:
             self.close()
@@ -360,5 +388,10 @@ class Connection(Outgoing):
         """The client has gone away: whoever answers it need not."""
         if self.incoming is not None:
             self.incoming.fail(ClientGone())
-        if self._task is not None and self._exchange is not None and not self._exchange.ended:
+        exchange = self._exchange
+        if exchange is None or exchange.ended:
+            return
+        if self._handling and self._task is not None:
             self._task.cancel()
+        else:
+            self._finished(exchange)  # nobody has begun to

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Exchange", "Handler"]
 
-_JOIN_UP_TO: Final = 64 * 1024  # a larger body is not copied behind the head, it gets a write of its own
-_JOIN_CHUNK_UP_TO: Final = 16 * 1024
+_JOIN_UP_TO: Final = 16 * 1024  # a larger piece of a body is not copied behind what comes before it
 _UNREAD_BODY_KEPT: Final = 64 * 1024  # bytes that are read and dropped, to keep the connection
 _NO_CONTENT: Final = frozenset({204, 304})
 
@@ -35,18 +34,20 @@ class Exchange:
     __slots__ = (
         "_chunked",
         "_connection",
-        "_fields",
         "_left",
-        "_notes",
         "_silent",
-        "_started",
-        "_tunnel", "_until_close",
+        "_tunnel",
+        "_until_close",
         "_written",
         "begun",
         "body",
         "ended",
+        "fields",
         "head",
         "keep",
+        "memo",
+        "notes",
+        "started",
         "status",
     )  # fmt: skip
 
@@ -57,11 +58,15 @@ class Exchange:
         fields: Fields,
         body: RequestBody | None,
         started: float,
-        *,
-        keep: bool,
+        keep: bool,  # noqa: FBT001  # made once for each request: names cost a tenth of it
     ) -> None:
         self.head = head
         self.body = body
+        # What the handler keeps for later requests of this connection with the very same headers; `None` at first. It
+        # may depend on nothing else of the request: another method, target or version can come with them.
+        self.memo = fields.memo
+        self.notes: dict[str, object] = {}  # what the handler wants to have in the access log, such as `upstream_ms`
+        self.started = started  # when the head was whole, by the server's clock
         self.begun = False  # whether a final head is out
         self.ended = False  # whether the answer is complete
         self.keep = keep  # whether another request may follow on this connection
@@ -69,9 +74,7 @@ class Exchange:
         self._written = 0
         self._tunnel: ClientTunnel | None = None
         self._connection = connection
-        self._fields = fields
-        self._started = started
-        self._notes: dict[str, object] | None = None
+        self.fields = fields
         self._chunked = False
         self._until_close = False  # the body ends where the connection does
         self._silent = False  # the answer has no content, whatever is written
@@ -87,38 +90,22 @@ class Exchange:
         """`http` or `https`: how the client speaks to this server."""
         return self._connection.scheme
 
-    @property
-    def memo(self) -> object:
-        """What the handler keeps for later requests of this connection with the very same headers; `None` at first.
-
-        It may depend on nothing else of the request: another method, target or version can come with them.
-        """
-        return self._fields.memo
-
-    @memo.setter
-    def memo(self, memo: object) -> None:
-        self._fields.memo = memo
-
-    @property
-    def notes(self) -> dict[str, object]:
-        """What the handler wants to have in the access log, such as `upstream_ms`."""
-        if self._notes is None:
-            self._notes = {}
-        return self._notes
-
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send the whole answer. Its content-length is added here; HEAD, 204 and 304 get no body.
 
         Nothing happens if the client has gone away.
         """
-        self._start(status)
+        if self.begun or not 200 <= status <= 999:
+            self._start(status)
         connection = self._connection
         unread = connection.incoming
         if unread is not None and (unread.expects or (unread.remaining or _UNREAD_BODY_KEPT) >= _UNREAD_BODY_KEPT):
             self.keep = False
         silent = status in _NO_CONTENT
         size = len(body)
-        framing = self._framing(b"\r\n" if silent else b"content-length: %d\r\n\r\n" % size)
+        framing = b"\r\n" if silent else b"content-length: %d\r\n\r\n" % size
+        if not self.keep or not self.head.minor or connection.front.ends_connections:
+            framing = self._framing(framing)
         head = response_head(status, b"", headers, connection.date, framing)
         self.status = status
         self.begun = self.ended = True
@@ -129,8 +116,7 @@ class Exchange:
         if size <= _JOIN_UP_TO:
             connection.write(head + body)
         else:
-            connection.write(head)
-            connection.write(body)
+            connection.write_all((head, body))
 
     async def informational(self, head: ResponseHead) -> None:
         """Pass on a 1xx answer such as 103 (Early Hints); not 100 and 101, which have ways of their own.
@@ -200,12 +186,10 @@ class Exchange:
         self._written += size
         if not self._chunked:
             connection.write(piece)
-        elif size <= _JOIN_CHUNK_UP_TO:
+        elif size <= _JOIN_UP_TO:
             connection.write(b"%x\r\n%b\r\n" % (size, piece))
         else:
-            connection.write(b"%x\r\n" % size)
-            connection.write(piece)
-            connection.write(b"\r\n")
+            connection.write_all((b"%x\r\n" % size, piece, b"\r\n"))
         if connection.slow:
             await connection.writable()
 
@@ -252,11 +236,6 @@ class Exchange:
     # ------------------------------------------------------------ the server's side
 
     @property
-    def noted(self) -> dict[str, object] | None:
-        """`notes`, if there are any."""
-        return self._notes
-
-    @property
     def bytes_in(self) -> int:
         """How much of the request's body has come, or through the tunnel."""
         if self._tunnel is not None:
@@ -268,11 +247,6 @@ class Exchange:
         """How much of the answer's body was written, or into the tunnel."""
         return self._written if self._tunnel is None else self._tunnel.sent
 
-    @property
-    def started(self) -> float:
-        """When the head was whole, by the server's clock."""
-        return self._started
-
     def _start(self, status: int) -> None:
         if self.begun:
             raise RuntimeError("a request has one final answer")
@@ -280,7 +254,7 @@ class Exchange:
             raise ValueError(f"{status} is not the status of a final answer")
 
     def _framing(self, line: bytes) -> bytes:
-        if self._connection.is_draining:
+        if self._connection.front.ends_connections:
             self.keep = False
         if not self.keep:
             return b"connection: close\r\n" + line
@@ -291,5 +265,6 @@ class Exchange:
             await self._connection.writable()
 
 
-# One task per request runs it; it is cancelled when the client goes away before the answer is complete.
+# One task per connection runs it, for one request after another. It is cancelled when the client goes away before the
+# answer is complete.
 Handler: TypeAlias = Callable[[Exchange], Awaitable[None]]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.model.ids import IdSource
 from gateway.observe.log import get_logger
+from gateway.observe.request_series import Tallies
 from gateway.service.front.access import NO_NOTES, Access
 from gateway.service.front.connection import Connection
 from gateway.service.front.refusal import RequestRefused, problem_body
@@ -36,11 +37,11 @@ _log = get_logger(__name__)
 
 
 class Front:
-    """Serves HTTP/1.1 on any number of sockets and hands each request to `handler`, in a task of its own.
+    """Serves HTTP/1.1 on any number of sockets and hands requests to `handler`, in one task for each connection.
 
-    `handler` may be replaced at any time; requests in flight keep the one that they began with. `access` is told of
-    each request once it is over. `clock` gives seconds, and only its differences count. The numbers `in_flight`,
-    `accepted`, `requests` and `refusals` may be read at any time.
+    `handler` may be replaced at any time; requests in flight keep the one that they began with. Once a request is over,
+    it is counted in `tallies`, and `access`, which may be replaced too, is told of it. `clock` gives seconds, and only
+    its differences count. The numbers `in_flight`, `accepted`, `requests` and `refusals` may be read at any time.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Front:
         handler: Handler,
         settings: FrontSettings,
         *,
+        tallies: Tallies | None = None,
         access: Callable[[Access], None] | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.handler = handler
         self.settings = settings
+        self.access = access
         self.clock = clock
         self.date = HttpDate()
         self.is_draining = False
@@ -61,7 +64,7 @@ class Front:
         self.accepted = 0  # connections, ever
         self.requests = 0  # handled to their end, ever
         self.refusals = 0  # what was no request, or one too many, ever
-        self._access = access
+        self._tallies = Tallies() if tallies is None else tallies
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.AbstractServer] = []
         self._sweeper: asyncio.TimerHandle | None = None
@@ -160,25 +163,27 @@ class Front:
         if not self._connections and not self.in_flight:
             self._gone.set()
 
-    def finished(self, exchange: Exchange, connection: Connection) -> None:
+    def finished(self, exchange: Exchange, connection: Connection, now: float) -> None:
         """A request has been handled, one way or another."""
         self.in_flight -= 1
         self.requests += 1
-        if self._access is not None:
+        status = exchange.status or _CLIENT_GONE
+        self._tallies[status].count += 1
+        if self.access is not None:
             head = exchange.head
-            self._access(
+            self.access(
                 Access(
                     head.method,
                     head.target,
-                    exchange.status or _CLIENT_GONE,
+                    status,
                     exchange.bytes_in,
                     exchange.bytes_out,
-                    self.clock() - exchange.started,
+                    now - exchange.started,
                     connection.client,
                     head.minor,
                     connection.scheme,
                     exchange.ended,
-                    exchange.noted or NO_NOTES,
+                    exchange.notes,
                 )
             )
         if not self._connections and not self.in_flight:
@@ -188,8 +193,9 @@ class Front:
         """Something was answered that is no request, or is one too many."""
         self.refusals += 1
         _log.debug("front.refused", status=refusal.status, detail=refusal.detail, client=connection.client)
-        if self._access is not None:
-            self._access(
+        self._tallies[refusal.status].count += 1
+        if self.access is not None:
+            self.access(
                 Access(
                     "-", "-", refusal.status, 0, size, 0.0, connection.client, 1, connection.scheme, True, NO_NOTES
                 )

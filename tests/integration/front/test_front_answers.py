@@ -190,6 +190,40 @@ async def test_many_pipelined_requests_wait_in_the_socket_rather_than_in_memory(
         await sending
 
 
+@pytest.mark.parametrize("bad", [b"a\rb", b"a\nb", b"a\r\nb", b"a\r"])
+@pytest.mark.parametrize("where", ["name", "value", "reason", "date"])
+async def test_a_line_end_in_the_head_of_an_answer_is_not_sent(serve, bad, where):
+    async def handler(exchange):
+        fields = {"name": (bad, b"x"), "date": (b"date", bad)}
+        field = fields.get(where, (b"x", bad if where == "value" else b"x"))
+        with pytest.raises(ValueError, match="line end"):
+            await exchange.begin(ResponseHead(200, bad if where == "reason" else b"", [field]), 0)
+        if where != "reason":
+            with pytest.raises(ValueError, match="line end"):
+                exchange.answer(200, [field], b"")
+        exchange.answer(204, [], b"")
+
+    async with serve(handler) as served:
+        assert (await served.ask(GET)).status == 204
+
+
+@pytest.mark.parametrize("size", [16 * 1024, 16 * 1024 + 1, 3_000_000])
+async def test_answers_of_any_size_arrive_whole(serve, size):
+    async def handler(exchange):
+        if exchange.head.target == "/chunked":
+            await exchange.begin(ResponseHead(200), None)
+            await exchange.write(b"x" * size)
+            await exchange.end()
+        else:
+            exchange.answer(200, [], b"x" * size)
+
+    async with serve(handler) as served:
+        client = await served.connect()
+        for target in (b"/", b"/chunked"):
+            await client.send(GET.replace(b" / ", b" %b " % target))
+            assert (await client.answer()).body == b"x" * size
+
+
 async def boom(_exchange):
     raise LookupError("secret")
 
