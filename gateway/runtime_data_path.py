@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Settings
     from gateway.observe.metrics import GatewayMetrics
-    from gateway.observe.observer import Observer
+    from gateway.observe.observer import OutcomeObserver
     from gateway.pipeline.protection import BreakerObserver
     from gateway.pipeline.query_pipeline import DataQuery, PostQuery, PreQuery
     from gateway.registry.reading import RegistryReading
@@ -108,7 +108,7 @@ async def data_path(
     calls: Transport,
     metrics: GatewayMetrics,
     *,
-    observers: Sequence[Observer] = (),
+    observers: Sequence[OutcomeObserver] = (),
     breakers: Sequence[BreakerObserver] = (),
     now: Callable[[], float],
 ) -> AsyncIterator[tuple[DataPath, Steps]]:

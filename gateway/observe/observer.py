@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+
+from gateway.observe.log import get_logger
 
 if TYPE_CHECKING:
     from gateway.model import Outcome, Query
 
+log = get_logger("pipeline")
 
-class Observer(Protocol):
-    """Is told of every chain and every outcome, on the path of the query: it must be quick.
+
+class OutcomeObserver(Protocol):
+    """Is told of every outcome, on the path of the query: it must be quick.
 
     What it raises is logged and does not reach the query.
     """
 
-    def chain_started(self) -> None:
-        """A chain with at least one hook begins."""
-        ...
-
     def outcome(self, query: Query, outcome: Outcome) -> None:
         """This became of one hook for `query`."""
+        ...
+
+
+@runtime_checkable
+class Observer(OutcomeObserver, Protocol):
+    """Is told of every chain, too."""
+
+    def chain_started(self) -> None:
+        """A chain with at least one hook begins."""
         ...
 
     def chain_finished(self, seconds: float) -> None:
@@ -27,36 +36,35 @@ class Observer(Protocol):
         ...
 
 
-class NullObserver:
-    """Looks away."""
-
-    def chain_started(self) -> None:
-        """Do nothing."""
-
-    def outcome(self, query: Query, outcome: Outcome) -> None:
-        """Do nothing."""
-
-    def chain_finished(self, seconds: float) -> None:
-        """Do nothing."""
-
-
 class Observers:
-    """Tells several, in their order."""
+    """Tells several, in their order: of chains, those who want to be told. What one of them raises is logged."""
 
-    def __init__(self, *observers: Observer) -> None:
-        self._observers = observers
+    def __init__(self, *observers: OutcomeObserver) -> None:
+        chains = [each for each in observers if isinstance(each, Observer)]
+        self._started: Final = [each.chain_started for each in chains]
+        self._outcome: Final = [each.outcome for each in observers]
+        self._finished: Final = [each.chain_finished for each in chains]
 
     def chain_started(self) -> None:
         """Tell them that a chain begins."""
-        for each in self._observers:
-            each.chain_started()
+        for tell in self._started:
+            try:
+                tell()
+            except Exception:  # who watches must not disturb
+                log.exception("observer.broke")
 
     def outcome(self, query: Query, outcome: Outcome) -> None:
         """Tell them what became of one hook."""
-        for each in self._observers:
-            each.outcome(query, outcome)
+        for tell in self._outcome:
+            try:
+                tell(query, outcome)
+            except Exception:  # who watches must not disturb
+                log.exception("observer.broke")
 
     def chain_finished(self, seconds: float) -> None:
         """Tell them that the chain ended."""
-        for each in self._observers:
-            each.chain_finished(seconds)
+        for tell in self._finished:
+            try:
+                tell(seconds)
+            except Exception:  # who watches must not disturb
+                log.exception("observer.broke")

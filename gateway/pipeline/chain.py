@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gateway.errors import HookFailed, QueryRejected
 from gateway.model import Reason
-from gateway.observe.log import get_logger
-from gateway.observe.observer import NullObserver
+from gateway.observe.observer import Observers
 from gateway.pipeline.answer import Answer
 from gateway.pipeline.trace import trace_of
 from gateway.pipeline.turn import HookTurn
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from gateway.model import Outcome, Query, Result
     from gateway.observe.observer import Observer
     from gateway.pipeline.guard import HookGuard
-    from gateway.registry.snapshot import BoundHook, Snapshot
-
-log = get_logger("pipeline")
+    from gateway.registry.snapshot import Snapshot
 
 
 @dataclass(slots=True)
@@ -45,7 +43,7 @@ class HookChain:
     """Runs results through the hooks that are enabled for a query.
 
     `snapshot` gives the present snapshot. Plain hooks go straight to `guard`, those with a plan and those
-    whose replies may be used again through `turn`. `settings` are those of every chain.
+    whose replies may be used again through `turn`. `settings` are those of every chain. For one event loop.
     """
 
     def __init__(
@@ -61,34 +59,20 @@ class HookChain:
         self._guard = guard
         self._turn = turn or HookTurn(guard)
         self.settings = settings or ChainSettings()
-        self._observer = observer or NullObserver()
+        observers = () if observer is None else (observer,)
+        self._observers = observer if isinstance(observer, Observers) else Observers(*observers)
 
-    async def run(self, query: Query, result: Result) -> Answer:
+    async def run(self, query: Query, result: Result, unsent: Reason | None = None) -> Answer:
         """The answer to `query`, whose data-query phase produced `result`.
 
-        Raises `HookFailed` if a hook failed whose policy is `fail`, and `QueryRejected` if one rejected
-        the query and may do so. Cancelling cancels the call in flight.
+        A result that cannot be sent to any hook, for the reason `unsent`, is the answer unless there is a hook that the
+        query must not go on without. Raises `HookFailed` if a hook failed whose policy is `fail`, and `QueryRejected`
+        if one rejected the query and may do so. Cancelling cancels the call in flight.
         """
         hooks = self._snapshot().select(query.type, query.capability, query.tenant)
         if not hooks:
-            return Answer(result, trace_id=trace_of(query))
-        return await self._run(query, result, hooks)
-
-    async def skip(self, query: Query, result: Result, reason: Reason) -> Answer:
-        """The answer to `query` with a result that cannot be sent to any hook, for `reason`.
-
-        Raises `HookFailed` if there is a hook among them that the query must not go on without.
-        """
-        hooks = self._snapshot().select(query.type, query.capability, query.tenant)
-        if not hooks:
-            return Answer(result, trace_id=trace_of(query))
-        return await self._run(query, result, hooks, reason)
-
-    async def _run(
-        self, query: Query, result: Result, hooks: tuple[BoundHook, ...], unsent: Reason | None = None
-    ) -> Answer:
-        settings, guard, turn = self.settings, self._guard, self._turn
-        time = asyncio.get_running_loop().time
+            return Answer(result, (), None, 0.0, trace_of(query))
+        settings, guard, turn, observers, time = self.settings, self._guard, self._turn, self._observers, self._time
         begun = perf_counter()
         deadline = time() + settings.budget
         event = QueryEvent(query, settings.source)
@@ -96,7 +80,7 @@ class HookChain:
         for hook in hooks:
             hook.in_flight.count += 1
         left = iter(hooks)
-        self._tell(self._observer.chain_started)
+        observers.chain_started()
         try:
             for hook in left:
                 problem = None
@@ -116,7 +100,7 @@ class HookChain:
                 finally:
                     hook.in_flight.leave()
                 outcomes.append(outcome)
-                self._tell(self._observer.outcome, query, outcome)
+                observers.outcome(query, outcome)
                 if problem is not None:
                     raise QueryRejected(hook.name, problem, outcomes=tuple(outcomes), trace_id=trace_of(query))
                 if outcome.fatal and outcome.reason is not None:
@@ -126,11 +110,16 @@ class HookChain:
             for hook in left:
                 hook.in_flight.leave()
             seconds = perf_counter() - begun
-            self._tell(self._observer.chain_finished, seconds)
+            observers.chain_finished(seconds)
         return Answer(result, tuple(outcomes), None, seconds * 1000, trace_of(query))
 
-    def _tell(self, told: Callable[..., None], *what: object) -> None:
-        try:
-            told(*what)
-        except Exception:  # who watches must not disturb
-            log.exception("observer.broke")
+    async def skip(self, query: Query, result: Result, reason: Reason) -> Answer:
+        """The answer to `query` with a result that cannot be sent to any hook, for `reason`.
+
+        Raises `HookFailed` if there is a hook among them that the query must not go on without.
+        """
+        return await self.run(query, result, reason)
+
+    @cached_property
+    def _time(self) -> Callable[[], float]:
+        return asyncio.get_running_loop().time

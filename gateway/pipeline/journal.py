@@ -98,12 +98,6 @@ class Journal:
 
     # ------------------------------------------------------------ the data path tells
 
-    def chain_started(self) -> None:
-        """Nothing is kept of chains."""
-
-    def chain_finished(self, seconds: float) -> None:
-        """Nothing is kept of chains."""
-
     def outcome(self, query: Query, outcome: Outcome) -> None:
         """This became of one hook. Of one in shadow, `shadowed` tells later."""
         trace = TRACE.get()

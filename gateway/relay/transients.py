@@ -83,12 +83,6 @@ class Transients:
 
     # ------------------------------------------------------------ the data path tells
 
-    def chain_started(self) -> None:
-        """Nothing to tell."""
-
-    def chain_finished(self, seconds: float) -> None:
-        """Nothing to tell."""
-
     def outcome(self, query: Query, outcome: Outcome) -> None:  # noqa: ARG002  the seam's signature
         """This became of one hook."""
         status = outcome.status
