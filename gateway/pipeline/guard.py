@@ -6,6 +6,7 @@ A call passes its hook's breaker, then takes a place in the bulkheads, then is m
 from __future__ import annotations
 
 import asyncio
+from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.pipeline.protection import Protection
     from gateway.registry.snapshot import BoundHook
     from gateway.resilience.breaker import Breaker
+    from gateway.resilience.bulkhead import Places
     from gateway.wire.cloudevents import QueryEvent
     from gateway.wire.reply import Reply
 
@@ -105,28 +107,31 @@ class HookGuard:
         result is the very object given unless the hook changed it. `seen` is filled in, where it is given. Only
         cancellation gets through.
         """
-        time = asyncio.get_running_loop().time
+        time = self._time
         begun = perf_counter()  # the loop's clock may tick in whole milliseconds
         protection = self._protections.of(hook)
-        breaker = protection.breaker
+        breaker, places = protection.breaker, protection.places
         ticket = breaker.enter()
         if ticket is None:
             return result, self._not_called(hook, breaker), None
-        deadline = min(time() + hook.timeout, chain_deadline)
-        if not protection.try_enter():
-            refusal = await self._wait(hook, protection, breaker, ticket, deadline)
+        began = time()
+        deadline = min(began + hook.timeout, chain_deadline)
+        if not places.try_enter():
+            refusal = await self._wait(hook, places, breaker, ticket, deadline)
             if refusal is not None:
                 return result, self._outcome(hook, Status.FAILED, refusal, waited=perf_counter() - begun), None
+            began = time()
         watcher = self._watcher
-        seen = seen or Exchanged()
+        if seen is None:
+            seen = Exchanged()
         status = _UNCHANGED
         reason: Reason | None = None
         detail: str | None = None
         problem: dict[str, Any] | None = None
         after = result
-        began = time()
         try:
-            seen.whole = watcher is not None and watcher.watching()
+            if watcher is not None:
+                seen.whole = watcher.watching()
             call = self._call_again if hook.retry else self._caller.call
             reply = await call(hook, query, event, result, deadline, seen)
             if isinstance(reply, Reject):
@@ -140,7 +145,7 @@ class HookGuard:
             ended = time()
             if ended > deadline:
                 raise TimedOut
-            breaker.leave(ticket, failed=False, slow=ended - began > protection.slow_after)
+            breaker.leave(ticket, False, ended - began > protection.slow_after)
         except CallError as e:
             status, after, problem = _FAILED, result, None
             reason, detail = Reason(e.reason), e.detail
@@ -154,7 +159,7 @@ class HookGuard:
             breaker.withdraw(ticket)
             raise
         finally:
-            protection.leave()
+            places.leave()
         if reason is not protection.failing:
             self._log_turn(hook, protection, reason, detail)
         outcome = Outcome(  # by position: that takes half the time
@@ -181,14 +186,14 @@ class HookGuard:
         return after, outcome, problem
 
     async def _wait(
-        self, hook: BoundHook, protection: Protection, breaker: Breaker, ticket: int, deadline: float
+        self, hook: BoundHook, places: Places, breaker: Breaker, ticket: int, deadline: float
     ) -> Reason | None:
         """Take a place that is not free at once; why not, if there was none."""
         entered = False
         try:
-            entered = hook.waits and await protection.enter(deadline)
-            if entered and asyncio.get_running_loop().time() > deadline - _TOO_LATE:
-                protection.leave()
+            entered = hook.waits and await places.enter(deadline)
+            if entered and self._time() > deadline - _TOO_LATE:
+                places.leave()
                 entered = False
         finally:
             if not entered:
@@ -196,7 +201,7 @@ class HookGuard:
         if breaker.admits(ticket):
             return None if entered else Reason.OVERLOAD
         if entered:
-            protection.leave()
+            places.leave()
         return Reason.BREAKER_OPEN
 
     def _failed(
@@ -218,7 +223,7 @@ class HookGuard:
             breaker.withdraw(ticket)
         else:
             slow = error.reason == Reason.TIMEOUT or took > protection.slow_after
-            breaker.leave(ticket, failed=says is Verdict.FAILED, slow=slow)
+            breaker.leave(ticket, says is Verdict.FAILED, slow)
         if error.reason == Reason.GONE:
             self._gone(hook)
 
@@ -229,7 +234,7 @@ class HookGuard:
         try:
             return await self._caller.call(hook, query, event, result, deadline, seen)
         except ConnectFailed:
-            if asyncio.get_running_loop().time() >= deadline:
+            if self._time() >= deadline:
                 raise
         return await self._caller.call(hook, query, event, result, deadline, seen)
 
@@ -240,6 +245,10 @@ class HookGuard:
                 return await asyncio.to_thread(self._caller.apply, reply, result)
         except TimeoutError:
             raise TimedOut from None
+
+    @cached_property
+    def _time(self) -> Callable[[], float]:
+        return asyncio.get_running_loop().time
 
     def skip(self, hook: BoundHook, reason: Reason) -> Outcome:
         """The outcome of a hook that is not called for `reason`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.observe.log import get_logger
 from gateway.resilience.breaker import Breaker, BreakerSettings, BreakerState
-from gateway.resilience.bulkhead import Bulkhead, try_enter_both
+from gateway.resilience.bulkhead import Bulkhead, Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,40 +62,20 @@ class BreakerObservers:
 class Protection:
     """What is remembered of one hook between its calls.
 
-    `failing` is the reason of its last failure while it fails. `limit` is the longest that a call of it may take in
-    practice, `slow_after` what makes one slow; both in seconds.
+    `places` are those of a call: in the hook's bulkhead, and among all. `failing` is the reason of its last failure
+    while it fails. `limit` is the longest that a call of it may take in practice, `slow_after` what makes one slow;
+    both in seconds.
     """
 
-    __slots__ = ("_total", "breaker", "bulkhead", "failing", "hook", "limit", "slow_after")
+    __slots__ = ("breaker", "bulkhead", "failing", "hook", "limit", "places", "slow_after")
 
     def __init__(self, hook: BoundHook, breaker: Breaker, bulkhead: Bulkhead, total: Bulkhead) -> None:
         self.hook = hook
         self.breaker = breaker
         self.bulkhead = bulkhead
+        self.places: Final = Places(bulkhead, total)
         self.failing: Reason | None = None
         self.limit = self.slow_after = 0.0
-        self._total = total
-
-    def try_enter(self) -> bool:
-        """Take a place for one call if there is one at once; `leave` gives it back."""
-        return try_enter_both(self.bulkhead, self._total)
-
-    async def enter(self, deadline: float) -> bool:
-        """The same, waiting until `deadline` (loop time): first for the hook's own place, then for one among all."""
-        if not await self.bulkhead.enter(deadline):
-            return False
-        entered = False
-        try:
-            entered = await self._total.enter(deadline)
-        finally:
-            if not entered:
-                self.bulkhead.leave()
-        return entered
-
-    def leave(self) -> None:
-        """Give the place back."""
-        self._total.leave()
-        self.bulkhead.leave()
 
 
 class Protections:

@@ -151,7 +151,7 @@ class Breaker:
 
     # ------------------------------------------------------------ after a call
 
-    def leave(self, ticket: int, *, failed: bool, slow: bool) -> None:
+    def leave(self, ticket: int, failed: bool, slow: bool) -> None:  # noqa: FBT001  by position: it is called for each call
         """The call has ended: it failed or not, and was slow or not."""
         if ticket != self._ticket:
             return

@@ -94,11 +94,47 @@ class Bulkhead:
             waiter.set_result(False)
 
 
-def try_enter_both(one: Bulkhead, other: Bulkhead) -> bool:
-    """Enter both if each has a free place that nobody waits for, else neither."""
-    # Looked into rather than asked: this is done for every call.
-    if one.in_use >= one._limit or other.in_use >= other._limit or one._waiters or other._waiters:  # noqa: SLF001
-        return False
-    one.in_use += 1
-    other.in_use += 1
-    return True
+class Places:
+    """Entering two bulkheads together: the place of `own` first, then that of `total`, which many share.
+
+    Every entry is followed by exactly one `leave`, as with one bulkhead.
+    """
+
+    __slots__ = ("_own", "_total")
+
+    def __init__(self, own: Bulkhead, total: Bulkhead) -> None:
+        self._own = own
+        self._total = total
+
+    # Both are looked into rather than asked: this is done for every call.
+
+    def try_enter(self) -> bool:
+        """Enter both if each has a free place that nobody waits for, else neither."""
+        own, total = self._own, self._total
+        if own.in_use >= own._limit or total.in_use >= total._limit or own._waiters or total._waiters:  # noqa: SLF001
+            return False
+        own.in_use += 1
+        total.in_use += 1
+        return True
+
+    async def enter(self, deadline: float) -> bool:
+        """Enter both, waiting until `deadline` (loop time); false if that did not come to pass in either."""
+        if not await self._own.enter(deadline):
+            return False
+        entered = False
+        try:
+            entered = await self._total.enter(deadline)
+        finally:
+            if not entered:
+                self._own.leave()
+        return entered
+
+    def leave(self) -> None:
+        """Give both places back."""
+        own, total = self._own, self._total
+        total.in_use -= 1
+        if total._waiters:  # noqa: SLF001
+            total._let_in()  # noqa: SLF001
+        own.in_use -= 1
+        if own._waiters:  # noqa: SLF001
+            own._let_in()  # noqa: SLF001

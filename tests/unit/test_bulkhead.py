@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.resilience.bulkhead import Bulkhead
+from gateway.resilience.bulkhead import Bulkhead, Places
 
 
 def soon() -> float:
@@ -125,3 +125,41 @@ async def test_no_timer_is_left_behind():
     assert await waiting
     after = len([t for t in loop._scheduled if not t.cancelled()]) if hasattr(loop, "_scheduled") else 0
     assert after == before
+
+
+def both(own: int, total: int) -> tuple[Bulkhead, Bulkhead, Places]:
+    one, other = Bulkhead(own, 10), Bulkhead(total, 10)
+    return one, other, Places(one, other)
+
+
+@pytest.mark.parametrize("limits", [(1, 2), (2, 1)])
+def test_two_are_entered_together_or_neither_is(limits: tuple[int, int]):
+    own, total, places = both(*limits)
+    assert [places.try_enter() for _ in range(2)] == [True, False]
+    assert (own.in_use, total.in_use) == (1, 1)
+    places.leave()
+    assert (own.in_use, total.in_use) == (0, 0)
+
+
+@pytest.mark.parametrize("limits", [(1, 2), (2, 1)])
+async def test_who_leaves_two_lets_in_who_waits_for_either(limits: tuple[int, int]):
+    own, total, places = both(*limits)
+    assert places.try_enter()
+    waiting = asyncio.create_task(places.enter(soon()))
+    await turns()
+    places.leave()
+    assert not places.try_enter(), "nobody overtakes"
+    assert await waiting
+    places.leave()
+    assert (own.in_use, total.in_use) == (0, 0)
+
+
+async def test_who_waits_for_the_second_in_vain_keeps_no_place_in_the_first():
+    own, total, places = both(2, 1)
+    assert places.try_enter()
+    assert not await places.enter(asyncio.get_running_loop().time())
+    waiting = asyncio.create_task(places.enter(soon()))
+    await turns()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert (own.in_use, total.in_use, total.waiting) == (1, 1, 0)
