@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, Self
 
-if TYPE_CHECKING:
-    from gateway.model import Outcome, Result
+from msgspec import Struct, structs
+
+from gateway.model import Outcome, Result  # noqa: TC001  msgspec may read the types of the fields
 
 
-class Answer(NamedTuple):
+class Answer(Struct, frozen=True):
     """A result and its provenance: the outcomes of the hooks selected for the query, in order.
 
-    (A named tuple: made for every query, in a quarter of the time.)
+    (A struct: made for every query, in a fraction of a dataclass's time.)
 
     `query_ms` is the time of the data-query phase where the pipeline ran it, `hooks_ms` that of the chain;
     both in milliseconds. `trace_id` names the trace of a query that is traced.
@@ -27,3 +28,7 @@ class Answer(NamedTuple):
     def changed(self) -> bool:
         """Whether any hook changed the result."""
         return any(outcome.changed for outcome in self.outcomes)
+
+    def _replace(self, **changes: Any) -> Self:
+        """The same with these changes, as of a named tuple."""
+        return structs.replace(self, **changes)

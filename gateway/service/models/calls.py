@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import asdict
 from pydantic import Field
 
 from gateway.model import Status
@@ -192,7 +193,7 @@ class OutcomePage(ApiModel):
 
 def told(outcome: Outcome) -> dict[str, Any]:
     """The fields of an outcome as the API writes them."""
-    fields = outcome._asdict()
+    fields = asdict(outcome)
     del fields["fatal"]
     return fields | {
         "status": outcome.status.value,
