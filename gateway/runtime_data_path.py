@@ -157,6 +157,7 @@ async def data_path(
         canaries.tell(lambda hook, _: metrics.stepped_back(hook.integration, hook.name))
         turn = HookTurn(guarded, selection, sent, Rollout(shadows, canaries))
         chain = HookChain(registry.present, guarded, chain_settings, Observers(metrics, journal, *observers), turn=turn)
+        metrics.watch_chains(lambda: chain.under_way)
         traces = Traces(settings.journal.max_traces, settings.journal.max_bytes, now)
         debug = DebugHeader(
             traces,

@@ -47,7 +47,6 @@ class GatewayMetrics:
         self._max_hooks = max_hooks
         self._hooks: dict[tuple[str, str], HookSeries] = {}
         self._http: dict[str, Tallies] = {}
-        self._in_flight = 0
         self._load_of: Callable[[str], tuple[str, int, int]] = lambda _: ("closed", 0, 0)
         self._names_of: Callable[[str], tuple[str, str] | None] | None = None
         self._registry = CollectorRegistry()
@@ -56,11 +55,11 @@ class GatewayMetrics:
         self._reuse = ReuseCollector()
         self._registry.register(self._reuse)
         self._rollout = RolloutSeries(self._registry)
-        Gauge(
+        self._under_way = Gauge(
             "gateway_calls_in_flight",
             "Queries whose hooks are being called now; each has one call at a time.",
             registry=self._registry,
-        ).set_function(lambda: self._in_flight)
+        )
         self._generation = Gauge(
             "gateway_snapshot_generation",
             "The generation of the registry that queries see.",
@@ -163,6 +162,10 @@ class GatewayMetrics:
         self._total_in_use.set_function(lambda: total()[0])
         self._total_waiting.set_function(lambda: total()[1])
 
+    def watch_chains(self, under_way: Callable[[], int]) -> None:
+        """Ask `under_way` how many chains there are; `render` does, perhaps on another thread."""
+        self._under_way.set_function(under_way)
+
     def watch_reuse(self, figures: Callable[[], ReuseFigures]) -> None:
         """Ask this for what was reused and shared; `render` does, perhaps on another thread."""
         self._reuse.figures = figures
@@ -173,13 +176,8 @@ class GatewayMetrics:
 
     # ------------------------------------------------------------ the data path tells
 
-    def chain_started(self) -> None:
-        """A chain begins."""
-        self._in_flight += 1
-
     def chain_finished(self, seconds: float) -> None:
         """A chain ended after `seconds`."""
-        self._in_flight -= 1
         self._chains.observe(seconds)
 
     def outcome(self, query: Query, outcome: Outcome) -> None:  # noqa: ARG002  the seam's signature
@@ -189,10 +187,14 @@ class GatewayMetrics:
             series = self._begin(outcome.integration, outcome.hook)
         series.hook_id = outcome.hook_id
         status, reason = outcome.status, outcome.reason
-        series.calls[status, reason] = series.calls.get((status, reason), 0) + 1
+        try:
+            series.calls[status, reason] += 1
+        except KeyError:
+            series.calls[status, reason] = 1
         if status not in _NO_CALL:
-            if outcome.milliseconds and reason not in _NOT_CALLED:
-                series.seconds.observe(outcome.milliseconds / 1000)
+            milliseconds = outcome.milliseconds
+            if milliseconds and reason not in _NOT_CALLED:
+                series.seconds.observe(milliseconds / 1000)
             if outcome.batches:
                 series.batches += outcome.batches
                 series.batches_failed += outcome.batches_failed

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import HookFailed, QueryRejected
 from gateway.model import Reason
+from gateway.observe.log import get_logger
 from gateway.observe.observer import Observers
 from gateway.pipeline.answer import Answer
-from gateway.pipeline.trace import trace_of
+from gateway.pipeline.trace import TRACE, trace_of
 from gateway.pipeline.turn import HookTurn
 from gateway.wire.cloudevents import QueryEvent
 
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.model import Outcome, Query, Result
-    from gateway.observe.observer import Observer
+    from gateway.observe.observer import OutcomeObserver
     from gateway.pipeline.guard import HookGuard
     from gateway.registry.snapshot import Snapshot
+
+log = get_logger("pipeline")
 
 
 @dataclass(slots=True)
@@ -43,7 +46,8 @@ class HookChain:
     """Runs results through the hooks that are enabled for a query.
 
     `snapshot` gives the present snapshot. Plain hooks go straight to `guard`, those with a plan and those
-    whose replies may be used again through `turn`. `settings` are those of every chain. For one event loop.
+    whose replies may be used again through `turn`. `settings` are those of every chain. `under_way` is how
+    many chains with at least one hook there are now. For one event loop.
     """
 
     def __init__(
@@ -51,7 +55,7 @@ class HookChain:
         snapshot: Callable[[], Snapshot],
         guard: HookGuard,
         settings: ChainSettings | None = None,
-        observer: Observer | None = None,
+        observer: OutcomeObserver | Observers | None = None,
         *,
         turn: HookTurn | None = None,
     ) -> None:
@@ -59,8 +63,10 @@ class HookChain:
         self._guard = guard
         self._turn = turn or HookTurn(guard)
         self.settings = settings or ChainSettings()
-        observers = () if observer is None else (observer,)
-        self._observers = observer if isinstance(observer, Observers) else Observers(*observers)
+        self.under_way = 0
+        if not isinstance(observer, Observers):
+            observer = Observers() if observer is None else Observers(observer)
+        self._observers = observer
 
     async def run(self, query: Query, result: Result, unsent: Reason | None = None) -> Answer:
         """The answer to `query`, whose data-query phase produced `result`.
@@ -72,6 +78,8 @@ class HookChain:
         hooks = self._snapshot().select(query.type, query.capability, query.tenant)
         if not hooks:
             return Answer(result, (), None, 0.0, trace_of(query))
+        trace = TRACE.get()
+        trace_id = None if trace is None else trace.id
         settings, guard, turn, observers, time = self.settings, self._guard, self._turn, self._observers, self._time
         begun = perf_counter()
         deadline = time() + settings.budget
@@ -80,7 +88,7 @@ class HookChain:
         for hook in hooks:
             hook.in_flight.count += 1
         left = iter(hooks)
-        observers.chain_started()
+        self.under_way += 1
         try:
             for hook in left:
                 problem = None
@@ -100,18 +108,30 @@ class HookChain:
                 finally:
                     hook.in_flight.leave()
                 outcomes.append(outcome)
-                observers.outcome(query, outcome)
+                if trace is not None:
+                    trace.outcome(query, outcome)
+                for tell in observers.outcome:
+                    try:
+                        tell(query, outcome)
+                    except Exception:  # who watches must not disturb
+                        log.exception("observer.broke")
                 if problem is not None:
-                    raise QueryRejected(hook.name, problem, outcomes=tuple(outcomes), trace_id=trace_of(query))
+                    told = tuple(outcomes)
+                    raise QueryRejected(hook.name, problem, outcomes=told, trace_id=trace_id)
                 if outcome.fatal and outcome.reason is not None:
                     told = tuple(outcomes)
-                    raise HookFailed(hook.name, outcome.reason, outcomes=told, trace_id=trace_of(query))
+                    raise HookFailed(hook.name, outcome.reason, outcomes=told, trace_id=trace_id)
         finally:
             for hook in left:
                 hook.in_flight.leave()
+            self.under_way -= 1
             seconds = perf_counter() - begun
-            observers.chain_finished(seconds)
-        return Answer(result, tuple(outcomes), None, seconds * 1000, trace_of(query))
+            for finished in observers.finished:
+                try:
+                    finished(seconds)
+                except Exception:  # who watches must not disturb
+                    log.exception("observer.broke")
+        return Answer(result, tuple(outcomes), None, seconds * 1000, trace_id)
 
     async def skip(self, query: Query, result: Result, reason: Reason) -> Answer:
         """The answer to `query` with a result that cannot be sent to any hook, for `reason`.

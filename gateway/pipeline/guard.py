@@ -16,7 +16,7 @@ from gateway.observe.log import get_logger
 from gateway.pipeline.call import Exchanged
 from gateway.pipeline.protection import Protections
 from gateway.pipeline.verdict import Verdict, verdict
-from gateway.wire.reply import Reject, Unchanged, is_slow
+from gateway.wire.reply import Reject, Replace, Unchanged, is_slow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,7 +115,9 @@ class HookGuard:
         if ticket is None:
             return result, self._not_called(hook, breaker), None
         began = time()
-        deadline = min(began + hook.timeout, chain_deadline)
+        deadline = began + hook.timeout
+        if deadline > chain_deadline:  # noqa: PLR1730  `min` takes several times as long
+            deadline = chain_deadline
         if not places.try_enter():
             refusal = await self._wait(hook, places, breaker, ticket, deadline)
             if refusal is not None:
@@ -137,10 +139,10 @@ class HookGuard:
             if isinstance(reply, Reject):
                 status, problem = Status.REJECTED, reply.problem
             elif not isinstance(reply, Unchanged):
-                if is_slow(reply, result):
-                    after = await self._applied_on_a_thread(reply, result, deadline)
-                else:
+                if isinstance(reply, Replace) or not is_slow(reply, result):
                     after = self._caller.apply(reply, result)
+                else:
+                    after = await self._applied_on_a_thread(reply, result, deadline)
                 status = _APPLIED
             ended = time()
             if ended > deadline:

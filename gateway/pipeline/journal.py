@@ -98,27 +98,14 @@ class Journal:
 
     # ------------------------------------------------------------ the data path tells
 
-    def outcome(self, query: Query, outcome: Outcome) -> None:
-        """This became of one hook. Of one in shadow, `shadowed` tells later."""
-        trace = TRACE.get()
-        if trace is not None:
-            trace.outcome(query, outcome)
-        if outcome.status is not _SHADOWED:
-            self._add(query, outcome, None)
-
-    def shadowed(self, query: Query, outcome: Outcome, diff: Diff) -> None:
-        """A call of a hook in shadow ended: `outcome` is what would have become of it, `diff` what it changed."""
-        shown = outcome._replace(status=_SHADOWED, reason=None, detail=None, changed=False)
-        self._add(query, shown, outcome)
-        if outcome.call_id is not None:
-            kept = self._details.get(outcome.call_id)
-            self._keep(outcome.call_id, Detail(kept.exchange if kept else None, diff))
-
-    def _add(self, query: Query, outcome: Outcome, would_be: Outcome | None) -> None:
-        hook_id, capability, tenant = outcome.hook_id, query.capability, query.tenant
-        kept = self._hooks.get(hook_id)
+    def outcome(self, query: Query, outcome: Outcome, would_be: Outcome | None = None) -> None:
+        """This became of one hook. Of one in shadow, nothing is kept until `shadowed` tells what would have become."""
+        if outcome.status is _SHADOWED and would_be is None:
+            return
+        capability, tenant = query.capability, query.tenant
+        kept = self._hooks.get(outcome.hook_id)
         if kept is None:
-            kept = self._begin(hook_id)
+            kept = self._begin(outcome.hook_id)
         if tenant is not None and len(tenant) > _LONGEST_NAME:
             tenant = tenant[:_LONGEST_NAME]
         if capability is not None and len(capability) > _LONGEST_NAME:
@@ -126,6 +113,14 @@ class Journal:
         # A plain tuple, made into an entry when somebody asks: this is done for every call.
         number = self._number = self._number + 1
         kept.append((number, self._now(), query.id, query.type, capability, tenant, outcome, would_be))
+
+    def shadowed(self, query: Query, outcome: Outcome, diff: Diff) -> None:
+        """A call of a hook in shadow ended: `outcome` is what would have become of it, `diff` what it changed."""
+        shown = outcome._replace(status=_SHADOWED, reason=None, detail=None, changed=False)
+        self.outcome(query, shown, outcome)
+        if outcome.call_id is not None:
+            kept = self._details.get(outcome.call_id)
+            self._keep(outcome.call_id, Detail(kept.exchange if kept else None, diff))
 
     def watching(self) -> bool:
         """Whether `called` is to be told of the next call."""

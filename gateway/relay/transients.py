@@ -29,6 +29,7 @@ _CAPACITY: Final = 1_000
 _AT_ONCE: Final = 100
 _QUIET: Final = 60.0
 _MOST_HOOKS: Final = 10_000
+_FAILED: Final = Status.FAILED  # to find a member through its class takes as long as the rest of a look at it
 _WORKED: Final = frozenset({Status.APPLIED, Status.UNCHANGED, Status.REJECTED})
 _NOT_CALLED: Final = frozenset({Reason.BREAKER_OPEN, Reason.OVERLOAD, Reason.BUDGET})
 
@@ -87,12 +88,12 @@ class Transients:
         """This became of one hook."""
         status = outcome.status
         known = self._hooks.get(outcome.hook_id)
-        if status is Status.FAILED:
+        if status is _FAILED:
             if outcome.reason in _NOT_CALLED or (known is not None and known.failing):
                 return
         elif known is None or not known.failing or status not in _WORKED:
             return
-        failing = status is Status.FAILED
+        failing = status is _FAILED
         now = self._clock()
         if known is None:
             if len(self._hooks) >= _MOST_HOOKS:

@@ -111,7 +111,7 @@ class Places:
     def try_enter(self) -> bool:
         """Enter both if each has a free place that nobody waits for, else neither."""
         own, total = self._own, self._total
-        if own.in_use >= own._limit or total.in_use >= total._limit or own._waiters or total._waiters:  # noqa: SLF001
+        if own.in_use >= own._limit or total.in_use >= total._limit:  # noqa: SLF001  nobody waits for what is free
             return False
         own.in_use += 1
         total.in_use += 1

@@ -425,12 +425,10 @@ async def test_params_that_are_no_json_are_a_failure_of_the_call_not_of_the_quer
 
 
 async def test_a_watcher_that_breaks_does_not_disturb_the_query(setup: Set) -> None:
+    from gateway.observe.observer import Observers
     from gateway.pipeline import HookChain
 
     class Broken:
-        def chain_started(self) -> None:
-            raise ZeroDivisionError
-
         def outcome(self, query: Query, outcome: object) -> None:
             raise ZeroDivisionError
 
@@ -439,9 +437,17 @@ async def test_a_watcher_that_breaks_does_not_disturb_the_query(setup: Set) -> N
 
     await setup.hook("/replace")
     chain = setup.gateway.chain
-    broken = HookChain(lambda: setup.gateway.registry.snapshot, chain._guard, observer=Broken())
+    told: list[object] = []
+
+    class Working:
+        def outcome(self, query: Query, outcome: object) -> None:
+            told.append(outcome)
+
+    broken = HookChain(lambda: setup.gateway.registry.snapshot, chain._guard, observer=Observers(Broken(), Working()))
     answer = await broken.run(QUERY, Result(BEFORE))
     assert answer.result.body == b'{"replaced":true}'
+    assert told == list(answer.outcomes), "nor the watchers after it"
+    assert broken.under_way == 0
 
 
 # ---------------------------------------------------------------- signed replies
