@@ -11,6 +11,7 @@ from gateway.transport.connect import Connector, Resolves
 from gateway.transport.http1 import Connection
 from gateway.transport.request import FilledForm, HeadWriter
 from gateway.transport.resolver import Resolver
+from gateway.transport.write_round import WriteRound
 
 if TYPE_CHECKING:
     import ssl
@@ -59,6 +60,7 @@ class HttpTransport:
         max_buffered_bytes: int = 256 * 1024 * 1024,
     ) -> None:
         self._buffers = ReplyBuffers(max_buffered_bytes)
+        self._writes = WriteRound()
         self._resolver = resolver or Resolver(dns_ttl_seconds)
         self._connector = Connector(guard, self._resolver, ssl_context)
         self._max_idle_per_pool = max_idle_per_pool
@@ -119,7 +121,8 @@ class HttpTransport:
                 if connection is None:
                     connection = await self._connect(loop, endpoint, deadline)
                 connection.used_at = now
-                waiter = connection.send(head, body, deadline, limits)
+                together = len(self._open) - self._idle_count > 1
+                waiter = connection.send(head, body, deadline, limits, together=together)
                 try:
                     return await waiter
                 except ConnectFailed:
@@ -157,7 +160,7 @@ class HttpTransport:
             await asyncio.shield(self._drained)
 
     async def _connect(self, loop: asyncio.AbstractEventLoop, endpoint: Endpoint, deadline: float) -> Connection:
-        connection = Connection(loop, endpoint.shared, self._keep, self._forget, self._buffers)
+        connection = Connection(loop, endpoint.shared, self._keep, self._forget, self._buffers, self._writes)
         scope = asyncio.timeout_at(deadline)
         try:
             async with scope:

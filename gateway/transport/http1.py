@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from gateway.transport.buffers import ReplyBuffers
     from gateway.transport.protocol import Limits, PoolKey, Response
+    from gateway.transport.write_round import WriteRound
 
 __all__ = ["Connection"]
 
@@ -31,6 +32,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_deadline",
+        "_held",
         "_loop",
         "_on_idle",
         "_on_lost",
@@ -39,6 +41,7 @@ class Connection(asyncio.Protocol):
         "_timer_at",
         "_transport",
         "_waiter",
+        "_writes",
         "key",
         "usable",
         "used_at",
@@ -51,6 +54,7 @@ class Connection(asyncio.Protocol):
         on_idle: Callable[[Connection], None],
         on_lost: Callable[[Connection], None],
         buffers: ReplyBuffers,
+        writes: WriteRound,
     ) -> None:
         self.key = key
         self.usable = False  # open, and nothing has happened that forbids another exchange
@@ -61,6 +65,8 @@ class Connection(asyncio.Protocol):
         self._reader = ResponseReader(buffers, key[0])
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Response] | None = None
+        self._writes = writes
+        self._held: tuple[bytes, bytes] | None = None  # head and body of a request that is not written yet
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._deadline = 0.0
@@ -70,10 +76,13 @@ class Connection(asyncio.Protocol):
         """Whether a byte of the response to the present request has come."""
         return self._reader.began
 
-    def send(self, head: bytes, body: bytes, deadline: float, limits: Limits) -> asyncio.Future[Response]:
+    def send(
+        self, head: bytes, body: bytes, deadline: float, limits: Limits, *, together: bool
+    ) -> asyncio.Future[Response]:
         """Write one request; the future gets its response, or a `CallError`, not later than `deadline`.
 
-        Whoever cancels the wait calls `give_up` with the future.
+        Requests that go out `together` are written at the end of this round of the loop. Whoever cancels the wait calls
+        `give_up` with the future.
         """
         self._reader.begin(limits)
         waiter = self._waiter = self._loop.create_future()
@@ -82,11 +91,26 @@ class Connection(asyncio.Protocol):
             self._arm(deadline)
         if self._transport is None:
             self.fail(ConnectFailed("The connection closed before the request was sent."))
-        elif len(body) > _JOIN_UP_TO:
-            self._transport.writelines((head, body))
+        elif together:
+            self._held = (head, body)
+            self._writes.add(self, self._loop)
         else:
-            self._transport.write(head + body)
+            self._write(self._transport, head, body)
         return waiter
+
+    def flush(self) -> None:
+        """Write the request that is held back, if the connection is still there."""
+        held = self._held
+        if held is not None:
+            self._held = None
+            if self._transport is not None and not self._transport.is_closing():
+                self._write(self._transport, *held)
+
+    def _write(self, transport: asyncio.Transport, head: bytes, body: bytes) -> None:
+        if len(body) > _JOIN_UP_TO:
+            transport.writelines((head, body))
+        else:
+            transport.write(head + body)
 
     def give_up(self, waiter: asyncio.Future[Response]) -> None:
         """The caller no longer waits for `waiter`: close, unless its response was complete already."""
@@ -107,6 +131,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once. An exchange in flight fails when the connection is lost."""
         self.usable = False
+        self._held = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -123,7 +148,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of the response, or bytes that nobody asked for."""
         waiter = self._waiter
-        if waiter is None:
+        if waiter is None or self._held is not None:  # nobody asked for it, or not yet
             self.abort()
             return
         try:

@@ -99,6 +99,7 @@ class Connection(Outgoing):
             self._tunnel.end()
             self._paused = True  # there is nothing left to read
             return self.scheme == "http"
+        self.flush()
         self._stop_handling()
         self._closing = True
         self._watch_writing()
@@ -359,6 +360,7 @@ class Connection(Outgoing):
         if not linger:
             self.close()
             return
+        self.flush()
         self._closing = self._lingering = True
         self._pending = b""
         self.incoming = None

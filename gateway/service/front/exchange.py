@@ -113,7 +113,9 @@ class Exchange:
             connection.write(head)
             return
         self._written = size
-        if size <= _JOIN_UP_TO:
+        if connection.front.in_flight > 1:
+            connection.hold((head + body,) if size <= _JOIN_UP_TO else (head, body), connection.front.writes)
+        elif size <= _JOIN_UP_TO:
             connection.write(head + body)
         else:
             connection.write_all((head, body))

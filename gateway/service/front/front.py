@@ -14,6 +14,7 @@ from gateway.service.front.access import NO_NOTES, Access
 from gateway.service.front.connection import Connection
 from gateway.service.front.refusal import RequestRefused, problem_body
 from gateway.service.front.writing import HttpDate
+from gateway.transport.write_round import WriteRound
 
 if TYPE_CHECKING:
     import ssl
@@ -58,6 +59,7 @@ class Front:
         self.access = access
         self.clock = clock
         self.date = HttpDate()
+        self.writes = WriteRound()
         self.is_draining = False
         self.ends_connections = False  # each answer is the last one on its connection
         self.in_flight = 0  # requests that are being handled

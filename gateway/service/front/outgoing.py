@@ -14,6 +14,8 @@ from gateway.service.front.refusal import ClientGone
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.transport.write_round import WriteRound
+
 __all__ = ["Outgoing"]
 
 _RESET: Final = struct.pack("ii", 1, 0)  # linger for no time: what is unsent is lost, and the other side is told
@@ -23,8 +25,8 @@ class Outgoing(asyncio.Protocol):
     """What `Connection` is built on: its transport, what is unsent, and how it ends."""
 
     __slots__ = (
-        "_clock", "_closing", "_transport", "_unsent", "_write_deadline", "_write_seconds", "_writers", "loop", "lost",
-        "slow",
+        "_clock", "_closing", "_held", "_transport", "_unsent", "_write_deadline", "_write_seconds", "_writers", "loop",
+        "lost", "slow",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float], write_seconds: float) -> None:
@@ -34,6 +36,7 @@ class Outgoing(asyncio.Protocol):
         self._clock = clock
         self._closing = False  # no more is begun on this connection
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._held: tuple[bytes, ...] = ()  # whole answers, which go out at the end of this round of the loop
         self._unsent = 0
         self._write_deadline = inf
         self._write_seconds = write_seconds
@@ -61,6 +64,7 @@ class Outgoing(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  however it ended, it is over
         """The connection is gone."""
         self.lost = True
+        self._held = ()
         self._write_deadline = inf
         for writer in self._writers:
             if not writer.done():
@@ -69,13 +73,33 @@ class Outgoing(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send bytes; those for a client that is gone are dropped."""
+        if self._held:
+            self.flush()
         if not (self.lost or self._transport.is_closing()):
             self._transport.write(data)
 
     def write_all(self, pieces: tuple[bytes, ...]) -> None:
         """Send pieces in one go, without a copy of them where the event loop can; as `write` else."""
+        if self._held:
+            self.flush()
         if not (self.lost or self._transport.is_closing()):
             self._transport.writelines(pieces)
+
+    def hold(self, pieces: tuple[bytes, ...], writes: WriteRound) -> None:
+        """Send pieces in one go, together with those of other connections, at the end of this round of the loop."""
+        if not self._held:
+            writes.add(self, self.loop)
+        self._held += pieces
+
+    def flush(self) -> None:
+        """Send what is held."""
+        held = self._held
+        self._held = ()
+        if held and not (self.lost or self._transport.is_closing()):
+            if len(held) == 1:
+                self._transport.write(held[0])
+            else:
+                self._transport.writelines(held)
 
     async def writable(self) -> None:
         """Wait until the client has caught up. Raises `ClientGone`."""
@@ -88,6 +112,7 @@ class Outgoing(asyncio.Protocol):
 
     def write_eof(self) -> None:
         """End one's own sending; with TLS, which has no such thing, the connection."""
+        self.flush()
         if self.lost or self._transport.is_closing():
             return
         if self._transport.can_write_eof():
@@ -106,6 +131,7 @@ class Outgoing(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection once what was written is sent."""
+        self.flush()
         if not (self.lost or self._transport.is_closing()):
             self._closing = True
             self._watch_writing()
@@ -114,6 +140,7 @@ class Outgoing(asyncio.Protocol):
     def abort(self, *, reset: bool = False) -> None:
         """Close the connection at once; with a `reset` where an end alone would say that all was sent."""
         self._closing = True
+        self.flush()  # answers to requests before this one are whole
         if self.lost:
             return
         if reset:

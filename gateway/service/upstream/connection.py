@@ -12,6 +12,7 @@ from gateway.service.upstream.answer import HELD, AnswerBody, UpstreamAnswer, Wh
 from gateway.service.upstream.chunks import Chunks
 from gateway.service.upstream.heads import HeadReader
 from gateway.service.upstream.outflow import Outflow, something_came
+from gateway.service.upstream.phases import CHUNKED, HEAD, IDLE, OVER, SIZED, TO_END, TUNNEL, UNSENT, WHERE
 from gateway.service.upstream.times import TimeLimits
 
 if TYPE_CHECKING:
@@ -22,18 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-_IDLE: Final = 0  # between two exchanges: whatever comes was not asked for
-_HEAD: Final = 1
-_SIZED: Final = 2
-_CHUNKED: Final = 3
-_TO_END: Final = 4  # the body ends where the connection ends
-_TUNNEL: Final = 5
-_OVER: Final = 6
-
 _BODILESS: Final = frozenset({204, 304})
-
 _INTERIM: Final = 64  # 1xx in front of one answer; more are a flood
-_WHERE: Final = {_HEAD: "before it had answered", _TUNNEL: "after it had switched protocols"}
 
 
 class Connection(asyncio.Protocol):
@@ -52,7 +43,8 @@ class Connection(asyncio.Protocol):
         self.kept_for = pool.limits.keep_alive  # seconds
         self._pool = pool
         self._transport: asyncio.Transport | None = None
-        self._phase = _OVER
+        self._phase = OVER
+        self._held = b""
         self._request: RequestHead | None = None  # says how the answer is to be read
         self._keep = self._paused = False
         self._heads = HeadReader(pool.known_heads, pool.limits.head)
@@ -70,7 +62,7 @@ class Connection(asyncio.Protocol):
     @property
     def open(self) -> bool:
         """Whether it can be used."""
-        return self._phase != _OVER
+        return self._phase != OVER
 
     # ------------------------------------------------------------ a request
 
@@ -80,16 +72,26 @@ class Connection(asyncio.Protocol):
         The future belongs to this request alone: whatever becomes of the connection, it never gets the answer to
         another one. It may raise `UpstreamFailed`.
         """
-        self._phase = _HEAD
         self._request = head
         self.began = False
         self._interim_count = 0
         asked = self._asked = self._next = self.loop.create_future()
         assert self._transport is not None
-        self._transport.write(request)
         if whole:
             self._times.answer_by(self._pool.limits.answer, self.since)
+        if whole and self._pool.busy > 1:
+            self._phase, self._held = UNSENT, request
+            self._pool.writes.add(self, self.loop)
+        else:
+            self._phase = HEAD
+            self._transport.write(request)
         return asked
+
+    def flush(self) -> None:
+        """Write the request that is held back."""
+        if self._phase == UNSENT and self._transport is not None and not self._transport.is_closing():
+            self._phase = HEAD
+            self._transport.write(self._held)
 
     def give_up(self, asked: asyncio.Future[UpstreamAnswer]) -> None:
         """Nobody waits for answers to this request any more: close, unless the connection is through with it."""
@@ -98,7 +100,7 @@ class Connection(asyncio.Protocol):
 
     def await_answer(self) -> None:
         """The request is written: from now on the time until the head of the answer is limited."""
-        if self._phase == _HEAD:
+        if self._phase == HEAD:
             self._times.answer_by(self._pool.limits.answer, self.loop.time())
 
     def uploading(self, upload: asyncio.Task[None], go_ahead: asyncio.Future[None] | None) -> None:
@@ -148,7 +150,7 @@ class Connection(asyncio.Protocol):
 
     def fail(self, error: GatewayError) -> None:
         """Close at once; whoever waits for something of it gets `error`."""
-        if self._phase == _OVER:
+        if self._phase == OVER:
             return
         waiter, body = self._next, self._body
         self._asked = self._next = self._body = None
@@ -162,8 +164,8 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once."""
-        if self._phase != _OVER:
-            self._phase = _OVER
+        if self._phase != OVER:
+            self._phase = OVER
             self._pool.forget(self)
         self._times.end()
         if self._upload is not None:
@@ -177,33 +179,33 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close after what was written is sent."""
-        if self._phase != _OVER and self._transport is not None:
-            self._phase = _OVER
+        if self._phase != OVER and self._transport is not None:
+            self._phase = OVER
             self._pool.forget(self)
             self._transport.close()
 
     def write_eof(self) -> None:
         """End the sending, where that is possible without ending the reading."""
         transport = self._transport
-        if transport is not None and self._phase == _TUNNEL and transport.can_write_eof():
+        if transport is not None and self._phase == TUNNEL and transport.can_write_eof():
             transport.write_eof()
 
     def stale(self) -> bool:
         """Whether the other side has closed it, or has sent what nobody asked for: asks the system, not the loop."""
         transport = self._transport
-        return self._phase != _IDLE or transport is None or transport.is_closing() or something_came(transport)
+        return self._phase != IDLE or transport is None or transport.is_closing() or something_came(transport)
 
     # ------------------------------------------------------------ asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is open (after the TLS handshake, if there is one)."""
         self._transport = self.out.transport = cast("asyncio.Transport", transport)
-        self._phase = _IDLE
+        self._phase = IDLE
         self.since = self.loop.time()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        if self._phase != _HEAD:
+        if self._phase != HEAD:
             self._take_more(data)
             return
         self.began = True
@@ -225,23 +227,23 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The other side sends no more."""
         phase = self._phase
-        if phase == _TO_END:
+        if phase == TO_END:
             self._keep = False
             self._finish()
-        elif phase == _TUNNEL:
+        elif phase == TUNNEL:
             if self._body is not None:
                 self._body.end()
             # A transport with TLS cannot be half closed.
             return self._transport is not None and self._transport.get_extra_info("ssl_object") is None
-        elif phase == _IDLE:
+        elif phase == IDLE:
             self.abort()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, by us, by an orderly end or by a reset (`exc`)."""
         self._transport = self.out.transport = None
-        in_head = self._phase == _HEAD and self.began
-        self.fail(faults.lost(exc, "in the middle of the head of its answer" if in_head else _WHERE.get(self._phase)))
+        in_head = self._phase == HEAD and self.began
+        self.fail(faults.lost(exc, "in the middle of the head of its answer" if in_head else WHERE.get(self._phase)))
 
     def pause_writing(self) -> None:
         """The other side reads slowly."""
@@ -256,14 +258,14 @@ class Connection(asyncio.Protocol):
     def _take_more(self, data: bytes) -> None:
         phase = self._phase
         self._times.read_by = 0.0
-        if phase == _SIZED:
+        if phase == SIZED:
             self._take_sized(data)
-        elif phase == _CHUNKED:
+        elif phase == CHUNKED:
             self._take_chunked(data)
-        elif phase in {_TO_END, _TUNNEL}:
+        elif phase in {TO_END, TUNNEL}:
             self._feed(data)
-        else:  # nobody asked for it
-            self.abort()
+        else:  # nobody asked for it, or not yet
+            self.fail(faults.lost(None, WHERE.get(phase)))
 
     def _take_interim(self, head: ReadHead, rest: bytes) -> bool:
         """Whether another head is to follow."""
@@ -272,7 +274,7 @@ class Connection(asyncio.Protocol):
             if self._request is None or value_of(self._request.headers, b"upgrade") is None:
                 self.fail(faults.unasked_switch())
                 return False
-            self._phase = _TUNNEL
+            self._phase = TUNNEL
             self._times.read_by = 0.0
             self._body = AnswerBody(self, None, quiet=True)
             if self._next is not None and not self._next.done():
@@ -323,16 +325,16 @@ class Connection(asyncio.Protocol):
             elif self._go_ahead is not None and not self._go_ahead.done():
                 self._go_ahead.set_result(None)
         if length is not None:
-            self._phase = _SIZED
+            self._phase = SIZED
             self._left = length
             self._take_sized(rest)
         elif head.chunked:
-            self._phase = _CHUNKED
+            self._phase = CHUNKED
             self._chunks = Chunks(self._pool.limits.head)
             if rest:
                 self._take_chunked(rest)
         else:
-            self._phase = _TO_END
+            self._phase = TO_END
             self._keep = False
             self._feed(rest)
         if waiter is not None and not waiter.done():
@@ -387,7 +389,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         # Bytes that are still unsent belong to a request that was answered before it was read.
         if self._keep and self._upload is None and transport is not None and not transport.get_write_buffer_size():
-            self._phase = _IDLE
+            self._phase = IDLE
             self.reused = True
             if self._paused:
                 self.read_on()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.errors import UpstreamFailed
 from gateway.service.upstream.connection import Connection
 from gateway.service.upstream.heads import KnownHeads
+from gateway.transport.write_round import WriteRound
 
 if TYPE_CHECKING:
     from gateway.service.upstream.connect import Connector
@@ -30,6 +31,7 @@ class Pool:
     def __init__(self, connector: Connector, limits: Limits) -> None:
         self.limits: Final = limits
         self.known_heads: Final = KnownHeads()
+        self.writes: Final = WriteRound()
         self._connector = connector
         self._open: set[Connection] = set()
         self._places = 0  # taken: by open connections, and by those being made
@@ -49,6 +51,11 @@ class Pool:
     def idle(self) -> int:
         """How many connections are kept for later requests."""
         return len(self._idle)
+
+    @property
+    def busy(self) -> int:
+        """How many connections have an exchange, or are being made for one."""
+        return self._places - len(self._idle)
 
     @property
     def waiting(self) -> int:
