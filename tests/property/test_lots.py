@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,24 @@ def test_the_order_of_members_does_not_count_and_what_is_no_json_draws_by_its_id
     assert lot("hk", StickyBy.QUERY, one) == lot("hk", StickyBy.QUERY, other)
     odd = Query("t", params={1, 2}, id="q1")
     assert lot("hk", StickyBy.QUERY, odd) == lot("hk", StickyBy.QUERY, odd)
+
+
+@pytest.mark.parametrize(
+    ("params", "same"),
+    [({"a": 2**64, "b": 1}, {"b": 1, "a": 2**64}), ({"a": "\ud800", "b": 1}, {"b": 1, "a": "\ud800"})],
+)
+def test_params_that_cannot_be_sent_are_the_same_where_they_are_equal(params, same):
+    one, other = Query("t", params=params, id="q1"), Query("t", params=same, id="q2")
+    assert lot("hk", StickyBy.QUERY, one) == lot("hk", StickyBy.QUERY, other)
+    assert lot("hk", StickyBy.QUERY, one) != lot("hk", StickyBy.QUERY, Query("t", params={**same, "b": 2}))
+
+
+def test_params_that_hold_themselves_draw_by_the_id_of_the_query():
+    round_: list[object] = []
+    round_.append(round_)
+    one, other = Query("t", params=round_, id="q1"), Query("t", params=round_, id="q2")
+    assert lot("hk", StickyBy.QUERY, one) == lot("hk", StickyBy.QUERY, one)
+    assert lot("hk", StickyBy.QUERY, one) != lot("hk", StickyBy.QUERY, other)
 
 
 def test_the_share_is_about_what_it_says_and_each_hook_draws_anew():
