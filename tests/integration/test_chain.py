@@ -243,7 +243,7 @@ async def test_a_reply_makes_this_result_and_this_outcome(
     path: str, expected: bytes, status: str, reason: str | None
 ) -> None:
     async with opened(max_reply_bytes=10_000) as setup:
-        await setup.hook(path, "it", timeout_ms=100)
+        await setup.hook(path, "it", timeout_ms=100 if reason == "timeout" else 2000)
         assert await setup.ask() == (expected, [("it", status, reason)])
         assert setup.idle()
 
@@ -314,7 +314,7 @@ async def test_a_rejection_is_a_failure_where_the_envelope_does_not_allow_it() -
 
 
 async def test_once_the_budget_is_spent_the_others_are_skipped() -> None:
-    async with opened(budget_ms=80) as setup:
+    async with opened(budget_ms=1000) as setup:
         await setup.hook("/merge-patch", order=1)
         await setup.hook("/hang", order=2)
         await setup.hook("/replace", order=3)

@@ -35,7 +35,8 @@ async def gateway() -> AsyncIterator[Gateway]:
 async def enable(gateway: Gateway, server: HookServer, path: str, policy: FailurePolicy = FailurePolicy.IGNORE) -> None:
     envelope = Envelope(failure_policy=FailurePolicy.FAIL, may_reject=True)
     made = await gateway.registry.register(IntegrationDraft("one", server.url, envelope=envelope))
-    draft = HookDraft("it", path, types=frozenset({"search"}), timeout_ms=100, failure_policy=policy)
+    limit = 100 if path == "/hang" else 2000
+    draft = HookDraft("it", path, types=frozenset({"search"}), timeout_ms=limit, failure_policy=policy)
     hook = await gateway.registry.create_hook(made.integration.id, draft)
     await gateway.registry.enable(hook.id)
 

@@ -91,7 +91,7 @@ class Set:
         envelope = Envelope(failure_policy=FailurePolicy.FAIL, may_reject=True)
         made = await self.gateway.registry.register(IntegrationDraft("one", self.server.url, envelope=envelope))
         hook = await self.gateway.registry.create_hook(
-            made.integration.id, HookDraft("it", path, timeout_ms=200, **fields)
+            made.integration.id, HookDraft("it", path, **{"timeout_ms": 200 if path == "/hang" else 2000, **fields})
         )
         await self.gateway.registry.enable(hook.id)
 
@@ -361,7 +361,7 @@ async def test_an_upstream_that_is_down_or_breaks_off_is_a_bad_gateway() -> None
 
 async def test_a_client_that_goes_away_cancels_the_call_to_the_hook() -> None:
     async with opened() as it:
-        await it.hook("/hang")
+        await it.hook("/hang", timeout_ms=2000)
         asking = asyncio.create_task(it.ask("/query"))
         await it.server.arrived()
         asking.cancel()

@@ -183,7 +183,7 @@ async def test_batches_that_hang_end_with_the_deadline_and_the_others_count(plac
         return doubled(document)
 
     place.reply = reply
-    await place.hook(timeout_ms=100)
+    await place.hook(timeout_ms=1000)
     after, outcome = await place.ask(b'{"rows":[1,2,3,4,5,6]}')
     assert after == b'{"rows":[2,4,3,4,10,12]}'
     assert outcome.detail == "1 of 3 batches failed: timeout"
@@ -192,7 +192,7 @@ async def test_batches_that_hang_end_with_the_deadline_and_the_others_count(plac
 async def test_after_the_deadline_no_batch_is_begun() -> None:
     async with opened(parallel_batches=1) as place:
         place.reply = lambda document: asyncio.Event().wait()
-        await place.hook(batch_rows=1, timeout_ms=30)
+        await place.hook(batch_rows=1, timeout_ms=500)
         after, outcome = await place.ask(b'{"rows":[1,2,3,4,5,6]}')
         assert after == b'{"rows":[1,2,3,4,5,6]}'
         assert (outcome.reason, outcome.batches_failed) == ("timeout", 6)

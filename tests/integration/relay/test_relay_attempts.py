@@ -141,7 +141,7 @@ async def test_the_record_shows_the_request_without_secrets_and_the_beginning_of
     ],
 )
 async def test_whatever_is_no_success_is_tried_again(new_bench, path, reason):
-    async with new_bench(sender=SenderSettings(timeout=0.2)) as bench:
+    async with new_bench(sender=SenderSettings(timeout=0.5 if reason == "timeout" else 10.0)) as bench:
         await bench.subscribe(path=path)
         await bench.publisher.publish("a")
         await bench.relay.step()
