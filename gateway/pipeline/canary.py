@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 log = get_logger("pipeline")
 
 _SLOW_SHARE: Final = 0.05  # what a 95th percentile leaves out
-_NOT_CALLED: Final = frozenset({Reason.BREAKER_OPEN, Reason.OVERLOAD})
 _SAYS_NOTHING: Final = frozenset({Status.SKIPPED, Status.CACHED})
 _AGAIN_SECONDS: Final = 1.0
 _TIDY_FROM: Final = 256
@@ -29,12 +28,13 @@ _TIDY_FROM: Final = 256
 class _Watch:
     """What was seen of one canary since it last became one. `why` it stepped back, and when that was last reported."""
 
-    __slots__ = ("calls", "changes", "fresh_since", "reported", "why")
+    __slots__ = ("calls", "changes", "fresh_since", "refused", "reported", "why")
 
     def __init__(self, fresh_since: int, window: float) -> None:
         self.fresh_since = fresh_since
         self.calls = SlidingWindow(window)  # and how many of them failed, and were slow
         self.changes = SlidingWindow(window)  # how many of the same changed the result (as "failed")
+        self.refused = SlidingWindow(window)  # turns in which its breaker let no call through
         self.why: str | None = None
         self.reported = 0.0
 
@@ -82,15 +82,21 @@ class Canaries:
     def ended(self, hook: BoundHook, plan: HookPlan, outcome: Outcome, seconds: float) -> None:
         """A turn of the canary ended after `seconds`."""
         bounds = plan.bounds or self._bounds
-        if bounds is None or outcome.status in _SAYS_NOTHING or outcome.reason in _NOT_CALLED:
+        if bounds is None or outcome.status in _SAYS_NOTHING or outcome.reason is Reason.OVERLOAD:
             return
         watch = self._of(hook)
         if watch is None:
             return
         now = self._clock()
-        slow = bounds.p95_ms is not None and seconds * 1000 > bounds.p95_ms
-        watch.calls.add(now, outcome.status is Status.FAILED, slow)
-        watch.changes.add(now, outcome.changed, False)
+        if outcome.reason is Reason.BREAKER_OPEN:
+            watch.refused.add(now, False, False)
+            watch.calls.move_to(now)
+            watch.changes.move_to(now)
+        else:
+            slow = bounds.p95_ms is not None and seconds * 1000 > bounds.p95_ms
+            watch.calls.add(now, outcome.status is Status.FAILED, slow)
+            watch.changes.add(now, outcome.changed, False)
+            watch.refused.move_to(now)
         if watch.why is None and (why := _beyond(bounds, watch)) is not None:
             watch.why = f"{why} within {self._window:g} s"
             log.warning("hook.stepped_back", hook=hook.name, id=hook.hook_id, why=watch.why)
@@ -118,13 +124,19 @@ class Canaries:
 
 
 def _beyond(bounds: CanaryBounds, watch: _Watch) -> str | None:
-    """Which bound was left, if one was."""
+    """Which bound was left, if one was.
+
+    A canary that always fails opens its breaker long before it has made many calls. So the turns that the breaker kept
+    it from count as seen, though neither as well nor as failed: else it would fail for ever in too few calls to be judged.
+    """
     calls, failed, slow = watch.calls.calls, watch.calls.failed, watch.calls.slow
     changed = watch.changes.failed
-    if calls < bounds.min_calls:
+    if calls + watch.refused.calls < bounds.min_calls:
         return None
     if bounds.failure_percent is not None and failed * 100 > bounds.failure_percent * calls:
         return f"{failed} of {calls} calls failed, more than {bounds.failure_percent:g} %"
+    if calls < bounds.min_calls:
+        return None
     if bounds.p95_ms is not None and slow > _SLOW_SHARE * calls:
         return f"{slow} of {calls} calls took longer than {bounds.p95_ms:g} ms, more than 5 %"
     if bounds.change_percent is not None and changed * 100 > bounds.change_percent * calls:

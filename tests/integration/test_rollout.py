@@ -201,6 +201,16 @@ class TestCanary:
         assert entry.after == {"stepped_back": hook.stepped_back}
         assert setup.metric("gateway_canary_step_backs_total")[0].endswith(" 1.0")
 
+    async def test_one_that_always_fails_steps_back_by_the_bounds_of_the_configuration_although_its_breaker_opens(
+        self, setup
+    ):
+        hook_id = await setup.hook("/status/500", "it", mode=Mode.CANARY, percent=100.0)
+        reasons = [(await setup.ask())[1][0][2] for _ in range(20)]
+        assert (reasons.count("status"), reasons.count("breaker_open")) == (5, 15)
+        assert (await setup.ask())[1] == [("it", "shadowed", None)]
+        await setup.in_mode(hook_id, Mode.SHADOW)
+        assert setup.registry.hook(hook_id).stepped_back.startswith("5 of 5 calls failed, more than 10 %")
+
     async def test_within_its_bounds_it_stays(self, setup):
         bounds = CanaryBounds(failure_percent=10, p95_ms=5000, change_percent=100, min_calls=3)
         hook_id = await setup.hook("/merge-patch", mode=Mode.CANARY, percent=100.0, bounds=bounds)

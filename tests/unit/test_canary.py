@@ -60,6 +60,32 @@ def test_it_steps_back_when_a_share_is_larger_than_its_bound(bounds, outcomes, s
     assert len(watched.reports) == steps_back
 
 
+REFUSED = FAILED._replace(reason=Reason.BREAKER_OPEN)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "outcomes", "steps_back"),
+    [
+        (CanaryBounds(failure_percent=10, min_calls=20), 6 * [FAILED] + 13 * [REFUSED], False),
+        (CanaryBounds(failure_percent=10, min_calls=20), 6 * [FAILED] + 14 * [REFUSED], True),
+        (CanaryBounds(failure_percent=10, min_calls=20), 14 * [REFUSED] + 6 * [FAILED], True),
+        (CanaryBounds(failure_percent=50, min_calls=20), 5 * [FAILED] + 5 * [FINE] + 90 * [REFUSED], False),
+        (CanaryBounds(p95_ms=0.5, min_calls=20), 6 * [FAILED] + 90 * [REFUSED], False),
+        (CanaryBounds(change_percent=0, min_calls=20), 6 * [CHANGED] + 90 * [REFUSED], False),
+    ],
+)
+def test_one_whose_breaker_lets_few_calls_through_is_judged_by_these(bounds, outcomes, steps_back):
+    assert Watched().ended(bounds, *outcomes) is steps_back
+
+
+def test_failures_older_than_the_window_do_not_count_however_many_calls_its_breaker_keeps_back():
+    watched = Watched(window=10.0)
+    bounds = CanaryBounds(failure_percent=10, min_calls=20)
+    watched.ended(bounds, *6 * [FAILED])
+    watched.clock.advance(11.0)
+    assert not watched.ended(bounds, *90 * [REFUSED])
+
+
 def test_its_95th_percentile_counts_not_its_slowest_call():
     bounds = CanaryBounds(p95_ms=100, min_calls=20)
     watched = Watched()
