@@ -26,7 +26,8 @@ class CanaryBounds:
     """Within what a canary must stay, lest it steps back to shadow. `None` is no bound.
 
     `failure_percent` of its calls may fail, 95 % must take at most `p95_ms`, `change_percent` may change the result.
-    Nothing is concluded from fewer than `min_calls` calls; of failures, from as many with those that its breaker kept back.
+    Nothing is concluded from fewer than `min_calls` calls. Where failures are judged, those that its breaker kept back
+    are counted in.
     """
 
     failure_percent: float | None = None

@@ -127,7 +127,7 @@ def _beyond(bounds: CanaryBounds, watch: _Watch) -> str | None:
     """Which bound was left, if one was.
 
     A canary that always fails opens its breaker long before it has made many calls. So the turns that the breaker kept
-    it from count as seen, though neither as well nor as failed: else it would fail for ever in too few calls to be judged.
+    it from count as seen, though neither as well nor as failed: else it would fail for ever, in too few calls.
     """
     calls, failed, slow = watch.calls.calls, watch.calls.failed, watch.calls.slow
     changed = watch.changes.failed
