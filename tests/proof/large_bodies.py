@@ -43,18 +43,21 @@ def pattern(start: int, size: int) -> memoryview:
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One request on one connection: `/down?…` or `/up`."""
+    """One request on one connection: `/down?…` or `/up`. It says that it closes: an upload cannot be sent once more."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
     target = head.split(" ")[1]
     if target == "/up":
         whole, right = await _received(reader, chunked="transfer-encoding: chunked" in head)
         body = json.dumps({"size": whole, "right": right}).encode()
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        writer.write(
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+            % (len(body), body)
+        )
     else:
         size, kind, framing = target.partition("?")[2].split(",")
         chunked = framing == "chunked"
         line = "transfer-encoding: chunked" if chunked else f"content-length: {size}"
-        writer.write(f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n{line}\r\n\r\n".encode())
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n{line}\r\n\r\n".encode())
         sent = 0
         while left := int(size) - sent:
             piece = pattern(sent, min(left, MIB))
