@@ -115,17 +115,17 @@ def _value(body: bytes) -> Any:
 
 def same(one: Any, other: Any) -> bool:
     """Whether two JSON values are equal: numbers by value, objects without regard to order. Without recursion."""
-    todo = [(one, other)]
-    while todo:
-        a, b = todo.pop()
+    pending = [(one, other)]
+    while pending:
+        a, b = pending.pop()
         if isinstance(a, dict):
             if not isinstance(b, dict) or a.keys() != b.keys():
                 return False
-            todo += ((value, b[name]) for name, value in a.items())
+            pending += ((value, b[name]) for name, value in a.items())
         elif isinstance(a, list):
             if not isinstance(b, list) or len(a) != len(b):
                 return False
-            todo += zip(a, b, strict=True)
+            pending += zip(a, b, strict=True)
         elif type(a) is not type(b) or a != b:
             return False
     return True

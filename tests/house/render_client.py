@@ -252,12 +252,12 @@ def modules(told):
     owner = {}
     for tag in tags:
         for end, part in (("", "requestBody"), ("_answers", "responses")):
-            todo = [name for method in methods[tag] for name in refs(method.told.get(part))]
-            while todo:
-                name = todo.pop()
+            pending = [name for method in methods[tag] for name in refs(method.told.get(part))]
+            while pending:
+                name = pending.pop()
                 if name not in owner and name not in NOT_OURS:
                     owner[name] = module_of(tag) + end
-                    todo += refs(schemas[name])
+                    pending += refs(schemas[name])
     texts = {"clients": clients(tags)}
     for tag in tags:
         texts[module_of(tag)] = taken(tag, methods[tag], schemas, owner)
